@@ -1,0 +1,88 @@
+/*
+ * dnsbl/dnsbl.h: asking the lists.
+ *
+ * For: the site grammar and its reply filters, the questions over DNS, judging each answer true or
+ * false, and one score per client with its lifetime. Not for: what a score means (policy does that).
+ */
+#ifndef DNSBL_DNSBL_H
+#define DNSBL_DNSBL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/addr.h"
+#include "base/loop.h"
+#include "rules/rules.h"
+
+/*
+ * Reply filters: "127.0.0.[2..4]", reference grammar. On an error null, and the reason with its
+ * position in err ("need \".\" at \"1.2>x<\"").
+ */
+struct dnsbl_filter;
+struct dnsbl_filter *dnsbl_filter_parse(struct span text, struct buf *err);
+void dnsbl_filter_free(struct dnsbl_filter **);
+bool dnsbl_filter_match(const struct dnsbl_filter *, const uint8_t ip[4]);
+
+/*
+ * The parsed site list, immutable. Sites are grouped by domain: one question a domain, and each
+ * (filter, weight) pair of it judged on the whole answer.
+ */
+struct dnsbl_sites;
+struct dnsbl_sites *dnsbl_sites_load(const struct rules *, struct diag *); /* all dnsbl parameters */
+void dnsbl_sites_free(struct dnsbl_sites **);
+size_t dnsbl_domain_count(const struct dnsbl_sites *); /* 0: the test is off */
+/* The name as shown to clients and in logs meant for others: after the reply map, secrets masked. */
+const char *dnsbl_domain_shown(const struct dnsbl_sites *, size_t domain);
+
+/* What is known of one client, at once or when every answer is in. */
+#define DNSBL_ANSWERS_MAX 16 /* A records kept of one answer; more are counted as a broken answer */
+enum dnsbl_state {
+	DNSBL_PENDING,
+	DNSBL_LISTED,     /* at least one believed A record */
+	DNSBL_NOT_LISTED,
+	DNSBL_FAILED,     /* timeout, SERVFAIL, malformed ...: counts as not listed */
+	DNSBL_DISTRUSTED, /* answered, but with an error code, outside 127/8, or the site is quarantined */
+};
+struct dnsbl_answer {
+	enum dnsbl_state state;
+	uint8_t count;                     /* of ip */
+	uint8_t ip[DNSBL_ANSWERS_MAX][4];
+	int32_t ttl;                       /* seconds; -1 unknown */
+	uint32_t us;                       /* how long the answer took; 0 from memory */
+	int score;                         /* what this domain added */
+	const char *error;                 /* static text; null unless FAILED or DISTRUSTED */
+};
+struct dnsbl_score {
+	int total;
+	const char *name;      /* shown name of the domain that weighs most; null if none matched */
+	int64_t ttl_s;         /* lifetime of the result, already within min_ttl..max_ttl */
+	unsigned pending;      /* answers still out */
+	size_t count;          /* domains */
+	const struct dnsbl_answer *answers; /* by domain index */
+};
+
+/* Pure: the score of these answers, in order of arrival (reference §4.5, §4.6). */
+struct dnsbl_scorer;
+void dnsbl_score_begin(const struct dnsbl_sites *, struct dnsbl_score *, struct dnsbl_answer *answers);
+void dnsbl_score_add(const struct dnsbl_sites *, struct dnsbl_score *, size_t domain);
+void dnsbl_score_end(const struct dnsbl_sites *, struct dnsbl_score *); /* computes ttl_s; repeatable */
+
+/* One process's resolver: channels, windows, result memory. Every pending thing dies with it. */
+struct dnsbl;
+struct dnsbl *dnsbl_new(struct loop *, const struct dnsbl_sites *, size_t clients_max, struct diag *);
+void dnsbl_free(struct dnsbl **);
+
+/*
+ * Asks all lists about a client, or joins the question already out for the same address. done is
+ * called once, from the loop, never from inside this call, when no answer is pending any more (at once
+ * in the next turn if memory had them all). Null if `clients_max` questions are out: fail open.
+ * The handle stays valid after done; it is given back with dnsbl_release(), which also cancels.
+ */
+struct dnsbl_ask;
+typedef void dnsbl_done_fn(void *arg);
+struct dnsbl_ask *dnsbl_ask(struct dnsbl *, const struct addr *client, dnsbl_done_fn *, void *arg);
+void dnsbl_release(struct dnsbl_ask **);
+/* The score so far; borrowed, valid until release or the next turn. Never null. */
+const struct dnsbl_score *dnsbl_ask_score(struct dnsbl_ask *);
+
+#endif

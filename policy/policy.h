@@ -1,0 +1,167 @@
+/*
+ * policy/policy.h: what we conclude.
+ *
+ * For: permanent lists, the checks and what their outcome means, the allowlist record and its store.
+ * Not for: talking, asking, waiting. Everything but the store is pure: facts and the time in, verdict
+ * out. Times are Unix seconds.
+ */
+#ifndef POLICY_POLICY_H
+#define POLICY_POLICY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/addr.h"
+#include "base/loop.h"
+#include "rules/rules.h"
+
+enum check {
+#define CHECK(id, word, when, ttl, action) CHECK_##id,
+#include "policy/checks.tbl"
+#undef CHECK
+	CHECKS
+};
+#define CHECK_BIT(check) (1u << (check))
+#define CHECKS_EARLY (CHECK_BIT(CHECK_PREGREET) | CHECK_BIT(CHECK_DNSBL))
+#define CHECKS_DEEP (CHECK_BIT(CHECK_PIPELINING) | CHECK_BIT(CHECK_NON_SMTP) | CHECK_BIT(CHECK_BARE_NEWLINE))
+const char *check_word(enum check);
+
+enum action { ACTION_IGNORE, ACTION_ENFORCE, ACTION_DROP };
+
+/* What judging needs to know of the configuration; immutable, part of the snapshot. */
+struct policy_rules {
+	uint8_t enabled;              /* CHECK_BITs */
+	enum action action[CHECKS];
+	enum action denylist_action;
+	int64_t ttl_s[CHECKS];        /* CHECK_DNSBL: unused, the answer brings its own */
+	int64_t ignored_ttl_s;        /* reference psc_min_ttl */
+	int64_t retention_s;
+	int threshold;                /* fail at score >= this */
+	int allow_threshold;          /* negative: skip the other checks at score <= this */
+};
+/* dnsbl_domains: dnsbl_domain_count(), the only fact needed from the sister room. */
+void policy_rules_load(struct policy_rules *out, const struct rules *, size_t dnsbl_domains, struct diag *);
+
+/*
+ * The allowlist record (reference §5.1): when the pass of each check expires.
+ */
+#define STAMP_INVALID (-1) /* in memory only: not yet evaluated */
+#define STAMP_NEW 0        /* enabled and never passed */
+#define STAMP_DISABLED 1   /* never passed; the check was off, or failed in this session */
+struct record {
+	int64_t expires_at[CHECKS];
+};
+#define RECORD_TEXT_SIZE 128
+void record_parse(struct record *out, struct span text); /* a bad field reads as STAMP_DISABLED */
+/* Five decimal fields; STAMP_NEW of a disabled check is written as STAMP_DISABLED. */
+void record_format(const struct record *, uint8_t enabled, struct buf *out);
+/* Kept by a sweep: not every enabled check expired longer than retention ago (as documented). */
+bool record_keep(const struct record *, const struct policy_rules *, int64_t now_s);
+
+/* The access list (postscreen_access_list, reference §6.1). */
+enum access_result { ACCESS_DUNNO, ACCESS_PERMIT, ACCESS_REJECT };
+struct access_list;
+struct access_list *access_list_load(const struct rules *, struct diag *);
+void access_list_free(struct access_list **);
+/* Fails open: errors are logged as reference §6.1 words them and mean DUNNO. */
+enum access_result access_list_find(const struct access_list *, const struct addr *client);
+
+/*
+ * One client's screening: facts collected so far. Zero-initialised at birth. The stamps are those of
+ * the client, shared by its overlapping sessions.
+ */
+enum refusal { REFUSE_NONE, REFUSE_DENYLIST, REFUSE_PROTOCOL, REFUSE_DNSBL };
+struct screening {
+	uint8_t todo, pass, fail, done; /* CHECK_BITs; done: no longer tested in this session */
+	bool is_new;                    /* some stamp was STAMP_NEW when evaluated */
+	bool denied;                    /* on the deny list, action enforce or drop */
+	bool vetoed;                    /* came in by an address that earns no allowlisting */
+	bool noforward;                 /* never hand this session over */
+	bool scored;                    /* screening_score() was called */
+	uint8_t refusal;                /* enum refusal: what RCPT is refused with */
+	int score;
+	int64_t score_ttl_s;
+};
+enum step { STEP_PASS, STEP_WAIT, STEP_TALK, STEP_DROP };
+
+bool screening_failed(const struct screening *); /* any failure: a check, deny list, veto */
+
+/* The deny list matched. STEP_DROP, or STEP_WAIT to go on. */
+enum step screening_deny(struct screening *, const struct policy_rules *);
+
+/*
+ * Which checks are due. Reference §5.2: `stored` is the store's record, or null; `others` says that
+ * further sessions of this client are open (their stamps are shared). Fills stamps and todo.
+ * True if the client is known and nothing is due: PASS OLD.
+ */
+bool screening_begin(struct screening *, const struct policy_rules *, struct record *stamps,
+    const struct record *stored, bool others, int64_t now_s);
+
+void screening_veto(struct screening *); /* postscreen_allowlist_interfaces said no */
+
+/* The client spoke too early. ACTION_DROP ends the session at once. */
+enum action screening_pregreet(struct screening *, const struct policy_rules *);
+
+/*
+ * The DNSBL score, complete or as far as known; call once. Applies the DNS allowlist rule (§1.5.4).
+ */
+void screening_score(struct screening *, const struct policy_rules *, struct record *stamps, int score,
+    int64_t ttl_s, int64_t now_s);
+
+/* Every early check that is due has its result: the pause may end. */
+bool screening_early_done(const struct screening *);
+
+/*
+ * The pause is over (§1.5.1); screening_score() has been called if CHECK_DNSBL is due. *ranked is set if
+ * the score reached the threshold, whatever the action (for the DNSBL rank line).
+ */
+enum step screening_wait_over(struct screening *, const struct policy_rules *, struct record *stamps,
+    int64_t now_s, bool *ranked);
+
+/* Entering the SMTP engine (§1.6): once anything failed all deep checks are due. */
+void screening_talk(struct screening *);
+
+/* A deep check is due and not yet decided as failed. */
+bool screening_deep_due(const struct screening *, enum check);
+enum action screening_deep_fail(struct screening *, const struct policy_rules *, struct record *stamps,
+    enum check, int64_t now_s);
+/* RCPT was reached: provisional passes (§3.2 step 8). */
+void screening_rcpt(struct screening *, const struct policy_rules *, struct record *stamps, int64_t now_s);
+
+/*
+ * The end (§1.8 steps 1 to 3). passes_before: PASS NEW conditions seen among the overlapping sessions of
+ * this client; incremented here.
+ */
+enum pass_kind { PASS_NONE, PASS_OLD, PASS_NEW };
+struct conclusion {
+	enum pass_kind pass;
+	bool store; /* write the stamps */
+};
+struct conclusion screening_conclude(struct screening *, unsigned *passes_before);
+
+/*
+ * The store: LMDB, address text → record text. One writer in the master, readers in the workers.
+ * No function fails for the caller: trouble is logged (at most once a second) and means "no memory".
+ */
+struct store_reader;
+/* path: the environment's directory. feed_fd: the way to the writer, borrowed, non-blocking; -1: none. */
+struct store_reader *store_reader_open(const char *path, int feed_fd);
+void store_reader_free(struct store_reader **);
+/* Also sees what this process has put and the writer has not yet committed. */
+bool store_get(struct store_reader *, const struct addr *, struct record *out);
+void store_put(struct store_reader *, const struct addr *, const struct record *, uint8_t enabled);
+
+struct store_writer;
+/*
+ * Creates the environment (directory 0700, owned by `user` if we are root). Never null: a store that
+ * cannot be opened is tried again from the loop. sweep_s: 0 never.
+ */
+struct store_writer *store_writer_open(struct loop *, const char *path, const char *user,
+    const struct policy_rules *, int64_t sweep_s);
+void store_writer_free(struct store_writer **); /* commits what is pending */
+/* A socket pair for one worker: returns the worker's end; the writer keeps and watches the other. */
+int store_writer_feed(struct store_writer *);
+/* New rules after a reload (retention, enabled checks, sweep interval). */
+void store_writer_rules(struct store_writer *, const struct policy_rules *, int64_t sweep_s);
+
+#endif
