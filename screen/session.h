@@ -1,0 +1,149 @@
+/*
+ * screen/session.h: one client in front of us.
+ *
+ * A session is a row of states.tbl at a time. Events arrive from the loop; the state's handler returns the
+ * next state, and session_event() alone moves, arms, disarms and ends. The walk: DOOR (limits, permanent
+ * lists, memory) → WAIT (greeting pause, lists) → TALK (SMTP engine) or GATE (hand-off) → the one end.
+ */
+#ifndef SCREEN_SESSION_H
+#define SCREEN_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/addr.h"
+#include "base/loop.h"
+#include "base/map.h"
+#include "dnsbl/dnsbl.h"
+#include "policy/policy.h"
+
+#define LOG_PROGRAM "postscreen"
+
+struct session;
+struct worker;
+struct engine;
+
+enum state {
+#define STATE(id, phase, limit, reads, enter, read, time, score) S_##id,
+#include "screen/states.tbl"
+#undef STATE
+	STATES,
+	S_STAY,  /* as we were; the time limit runs on */
+	S_AGAIN, /* as we were, with the time limit begun anew */
+	S_END,
+};
+
+enum limit { LIMIT_NONE, LIMIT_PROXY, LIMIT_GREET, LIMIT_COMMAND, LIMIT_HANDOFF, LIMITS };
+
+enum session_event { ON_ENTER, ON_READ, ON_TIME, ON_SCORE, SESSION_EVENTS };
+typedef enum state state_fn(struct session *);
+
+enum reply {
+#define REPLY(id, text) R_##id,
+#include "screen/replies.tbl"
+#undef REPLY
+	REPLIES
+};
+
+enum event {
+#define EVENT(id, line, respectless, when) EV_##id,
+#include "screen/events.tbl"
+#undef EVENT
+	EVENTS
+};
+
+/* Why a session ended, for its record and the metrics (interfaces.md: verdict). */
+enum verdict {
+	V_NONE,
+	V_PASS_OLD,
+	V_PASS_NEW,
+	V_ALLOW,
+	V_REJECT,
+	V_DROP,
+	V_HANGUP,
+	V_BUSY,
+	V_ERROR,
+	VERDICTS
+};
+
+/*
+ * One client address with sessions open. Stamps are shared by its overlapping sessions.
+ */
+struct client {
+	struct map_node node;
+	struct addr addr;
+	unsigned sessions;
+	unsigned passes; /* PASS NEW conditions seen in this group of sessions */
+	struct record stamps;
+};
+
+struct session {
+	struct watch io;       /* the client socket; in GATE the backend's socket */
+	struct deadline limit; /* of the state */
+	struct worker *worker;
+	struct client *client;
+	struct dnsbl_ask *ask;   /* null when nothing is asked */
+	struct engine *engine;   /* null outside TALK */
+	int fd, backend_fd;      /* -1 when closed */
+	struct endpoint peer, local;
+	int64_t born_us, phase_us, wait_us; /* wait_us: length of the pause, 0 while it lasts */
+	uint64_t id;
+	struct screening sc;
+	uint32_t pregreet_ms;
+	uint16_t pregreet_bytes;
+	uint8_t state;       /* enum state */
+	uint8_t verdict;     /* enum verdict */
+	uint8_t final;       /* enum reply: the last word of a session that is not handed over */
+	uint8_t access;      /* enum access_result */
+	bool known : 1;      /* the store had a record */
+	bool teased : 1;     /* the 220- line was sent */
+	bool hangup : 1;     /* the client went away: nothing more to say to it */
+	bool concluded : 1;  /* PASS logged and record stored, once */
+	bool post_queued : 1;
+	bool no_handoff : 1; /* X21: hand-off failed after the teaser; say so at the first command */
+	bool tls : 1;
+	bool io_ready : 1;   /* io has been initialised */
+};
+
+/* session.c: the one place that moves sessions. */
+void session_birth(struct worker *, int fd, const struct endpoint *peer, const struct endpoint *local,
+    bool proxied);
+void session_event(struct session *, enum session_event);
+
+/* Sets the last word and returns S_END. */
+enum state session_finish(struct session *, enum reply final, enum verdict);
+/* The client is gone: logs HANGUP in this state's phase, returns S_END. */
+enum state session_hangup(struct session *);
+/* PASS line, record written: once, on the way to the gate or to the end. */
+void session_conclude(struct session *);
+/* Whole seconds and two significant digits, as the log has it: "0", "0.15", "1.2", "12". */
+const char *elapsed_text(int64_t us, char out[16]);
+
+/* events.c: args: as many strings as the line names, then null. */
+void session_log(const struct session *, enum event, const char *const *args);
+#define log_event(s, event, ...) session_log((s), (event), (const char *const[]){ __VA_ARGS__, NULL })
+#define log_plain(s, event) session_log((s), (event), (const char *const[]){ NULL })
+
+/*
+ * replies.c. The text of a reply without CRLF, expanded and, under soft_bounce, softened; cut to size.
+ * reply_compose() adds the reject footer and CRLF.
+ */
+void reply_text(const struct session *, enum reply, struct buf *out);
+void reply_compose(const struct session *, struct span text, struct buf *out);
+/* Best effort, outside the engine: composed, one non-blocking write. False if the client is gone. */
+bool reply_send(struct session *, enum reply);
+/* Refusal decided by policy, as the reply to RCPT. */
+enum reply reply_refusal(const struct session *);
+
+/* wait.c, engine.c, handoff.c: the handlers named in states.tbl. */
+state_fn proxy_read, proxy_time;
+state_fn door_enter;
+state_fn wait_enter, wait_read, wait_over, wait_score;
+state_fn engine_enter, engine_read, engine_time;
+state_fn gate_enter, gate_read, gate_time;
+/* The engine's part in the end of a session: unsent bytes, its struct. */
+void engine_free(struct session *);
+
+/* journal.c: one JSON object a session. */
+void journal_session(struct session *, int64_t now_us);
+
+#endif

@@ -1,0 +1,51 @@
+/*
+ * screen/snapshot.h: one load of the configuration, read out once into what the hot path uses. Immutable.
+ * A worker lives its whole life under one snapshot; a reload starts new workers with a new one.
+ */
+#ifndef SCREEN_SNAPSHOT_H
+#define SCREEN_SNAPSHOT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/addr.h"
+#include "dnsbl/dnsbl.h"
+#include "policy/policy.h"
+#include "rules/rules.h"
+
+#define LISTENERS_MAX 16
+#define WORKERS_MAX 64
+
+struct listener {
+	struct endpoint at;
+	bool proxy; /* expects a PROXY header */
+};
+
+enum backend_kind { BACKEND_PASS, BACKEND_SINK };
+
+struct snapshot {
+	struct rules *rules;
+	struct dnsbl_sites *sites;
+	struct access_list *access;
+	struct match_list *interfaces; /* postscreen_allowlist_interfaces */
+	struct policy_rules policy;
+
+	struct listener listeners[LISTENERS_MAX];
+	size_t listener_count, workers, sessions_max;
+
+	enum backend_kind backend;
+	char *backend_path; /* unix socket of the pass service, relative to queue_directory or absolute */
+	char *backend_name; /* as logged: private/smtpd */
+	char *sink_dir;
+
+	const char *myhostname, *banner, *greet_banner;
+	int64_t greet_wait_us[2], command_time_us[2]; /* [stressed] */
+	size_t pre_queue_limit, post_queue_limit, client_limit, high_water, low_water;
+	bool soft_bounce, respectful;
+};
+
+/* Null if a file cannot be read; look at diag for errors in any case. */
+struct snapshot *snapshot_load(const char *dir, const struct rules_override *, size_t count, struct diag *);
+void snapshot_free(struct snapshot **);
+
+#endif
