@@ -50,6 +50,7 @@ enum param_flags {
 	PF_OLD = 2,     /* an obsolete name: accepted with one notice; defaults refer to it */
 	PF_UNUSED = 4,  /* accepted so that a shared main.cf is understood, without effect here */
 	PF_SECRET = 8,  /* shown masked by `conf` unless asked for */
+	PF_COMPUTED = 16, /* the default is found out at load; the text says how */
 };
 struct param_row {
 	const char *name, *value; /* value: the default, before expansion */
@@ -84,6 +85,7 @@ bool rules_flag(const struct rules *, enum param);
 const char *rules_origin(const struct rules *, enum param, unsigned *line);
 bool rules_is_set(const struct rules *, enum param);       /* by a file or an override */
 const char *rules_source_text(const struct rules *, enum param); /* unexpanded text in force */
+const char *rules_expanded_text(const struct rules *, enum param); /* of any type; not stressed */
 /* The exact or nearest name; PARAMS if none is near. */
 enum param param_find(const char *name);
 enum param param_nearest(const char *name);

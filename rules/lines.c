@@ -1,0 +1,156 @@
+#include "config.h"
+#include "rules/lines.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "base/mem.h"
+#include "rules/dyn.h"
+
+struct lines {
+	FILE *file;
+	const char *name;
+	struct diag *diag;
+	char *held; /* the physical line that ended the last logical one */
+	size_t held_size;
+	ssize_t held_len; /* -1: none held */
+	unsigned line;
+	struct dyn text;
+	bool failed, nul_seen;
+};
+
+static struct lines *
+lines_new(FILE *file, const char *name, struct diag *diag)
+{
+	struct lines *l = mem_alloc(sizeof(*l));
+
+	*l = (struct lines){ .file = file, .name = name, .diag = diag, .held_len = -1 };
+	return l;
+}
+
+struct lines *
+lines_open(const char *path, struct diag *diag)
+{
+	struct stat st;
+	FILE *file = fopen(path, "re");
+
+	if (file == NULL) {
+		diag_add(diag, DIAG_ERROR, path, 0, "cannot be opened: %s", strerror(errno));
+		return NULL;
+	}
+	if (fstat(fileno(file), &st) == 0 && S_ISDIR(st.st_mode)) {
+		diag_add(diag, DIAG_ERROR, path, 0, "is a directory; a file is needed here");
+		fclose(file);
+		return NULL;
+	}
+	return lines_new(file, path, diag);
+}
+
+struct lines *
+lines_over(const char *text, size_t len, const char *name, struct diag *diag)
+{
+	/* fmemopen() refuses an empty buffer. */
+	FILE *file = len == 0 ? fopen("/dev/null", "re") : fmemopen((void *)(uintptr_t)text, len, "r");
+
+	if (file == NULL) {
+		diag_add(diag, DIAG_ERROR, name, 0, "cannot be read: %s", strerror(errno));
+		return NULL;
+	}
+	return lines_new(file, name, diag);
+}
+
+void
+lines_close(struct lines **lp)
+{
+	struct lines *l = *lp;
+
+	*lp = NULL;
+	if (l == NULL)
+		return;
+	fclose(l->file);
+	free(l->held);
+	dyn_fini(&l->text);
+	free(l);
+}
+
+static size_t
+drop_nul(char *p, size_t len)
+{
+	size_t out = 0;
+
+	for (size_t i = 0; i < len; i++)
+		if (p[i] != '\0')
+			p[out++] = p[i];
+	p[out] = '\0';
+	return out;
+}
+
+/* The next physical line that counts into l->held, without its line end. */
+static bool
+read_physical(struct lines *l)
+{
+	for (;;) {
+		ssize_t len = getline(&l->held, &l->held_size, l->file);
+		size_t n = len > 0 ? (size_t)len : 0, blank = 0;
+
+		if (len < 0)
+			break;
+		l->line++;
+		if (memchr(l->held, '\0', n) != NULL) {
+			if (!l->nul_seen)
+				diag_add(l->diag, DIAG_WARNING, l->name, l->line,
+				    "NUL bytes are ignored; save the file as plain text (UTF-8)");
+			l->nul_seen = true;
+			n = drop_nul(l->held, n);
+		}
+		while (n > 0 && isspace((unsigned char)l->held[n - 1]))
+			n--;
+		while (blank < n && isspace((unsigned char)l->held[blank]))
+			blank++;
+		if (blank == n || l->held[blank] == '#')
+			continue;
+		l->held[n] = '\0';
+		l->held_len = (ssize_t)n;
+		return true;
+	}
+	if (ferror(l->file) && !l->failed) {
+		l->failed = true;
+		diag_add(l->diag, DIAG_ERROR, l->name, 0, "cannot be read: %s", strerror(errno));
+	}
+	return false;
+}
+
+bool
+lines_next(struct lines *l, struct span *text, unsigned *first)
+{
+	dyn_clear(&l->text);
+	for (;;) {
+		bool begins;
+
+		if (l->held_len < 0 && !read_physical(l))
+			break;
+		begins = !isspace((unsigned char)l->held[0]);
+		if (begins && l->text.len > 0)
+			break;
+		if (begins)
+			*first = l->line;
+		if (!begins && l->text.len == 0)
+			diag_add(l->diag, DIAG_WARNING, l->name, l->line,
+			    "line continues nothing and is skipped: \"%.30s%s\"; remove the white "
+			    "space at its start", l->held, l->held_len > 30 ? "..." : "");
+		else
+			dyn_put(&l->text, l->held, (size_t)l->held_len);
+		l->held_len = -1;
+	}
+	*text = dyn_span(&l->text);
+	return l->text.len > 0;
+}
+
+bool
+lines_failed(const struct lines *l)
+{
+	return l->failed;
+}
