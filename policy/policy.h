@@ -16,7 +16,7 @@
 #include "rules/rules.h"
 
 enum check {
-#define CHECK(id, word, when, ttl, action) CHECK_##id,
+#define CHECK(id, word, when, enable, ttl, action) CHECK_##id,
 #include "policy/checks.tbl"
 #undef CHECK
 	CHECKS
@@ -52,10 +52,14 @@ struct record {
 	int64_t expires_at[CHECKS];
 };
 #define RECORD_TEXT_SIZE 128
+void record_clear(struct record *);                      /* all STAMP_INVALID: a client's birth */
 void record_parse(struct record *out, struct span text); /* a bad field reads as STAMP_DISABLED */
 /* Five decimal fields; STAMP_NEW of a disabled check is written as STAMP_DISABLED. */
 void record_format(const struct record *, uint8_t enabled, struct buf *out);
-/* Kept by a sweep: not every enabled check expired longer than retention ago (as documented). */
+/*
+ * Kept by a sweep: not every enabled check expired longer than retention ago (as documented). With no
+ * check enabled all five are asked, so that switching everything off for an hour forgets nobody.
+ */
 bool record_keep(const struct record *, const struct policy_rules *, int64_t now_s);
 
 /* The access list (postscreen_access_list, reference §6.1). */
@@ -91,19 +95,21 @@ enum step screening_deny(struct screening *, const struct policy_rules *);
 
 /*
  * Which checks are due. Reference §5.2: `stored` is the store's record, or null; `others` says that
- * further sessions of this client are open (their stamps are shared). Fills stamps and todo.
- * True if the client is known and nothing is due: PASS OLD.
+ * further sessions of this client are open: then the stamps they share decide, if one of them has
+ * evaluated any (record_clear() them at the client's birth). Call after screening_deny(), before
+ * screening_veto(). Fills stamps and todo. True if the store's record leaves nothing due: PASS OLD.
  */
 bool screening_begin(struct screening *, const struct policy_rules *, struct record *stamps,
     const struct record *stored, bool others, int64_t now_s);
 
-void screening_veto(struct screening *); /* postscreen_allowlist_interfaces said no */
+void screening_veto(struct screening *); /* postscreen_allowlist_interfaces said no: never forwarded */
 
 /* The client spoke too early. ACTION_DROP ends the session at once. */
 enum action screening_pregreet(struct screening *, const struct policy_rules *);
 
 /*
- * The DNSBL score, complete or as far as known; call once. Applies the DNS allowlist rule (§1.5.4).
+ * The DNSBL score, complete or as far as known; call once, before screening_wait_over() at the latest
+ * (with score 0 and the least lifetime if nobody could be asked). Applies the DNS allowlist rule (§1.5.4).
  */
 void screening_score(struct screening *, const struct policy_rules *, struct record *stamps, int score,
     int64_t ttl_s, int64_t now_s);
@@ -118,10 +124,19 @@ bool screening_early_done(const struct screening *);
 enum step screening_wait_over(struct screening *, const struct policy_rules *, struct record *stamps,
     int64_t now_s, bool *ranked);
 
+/* May be handed over: nothing forbids it, and no deep check that is due still lacks its pass. */
+bool screening_may_forward(const struct screening *);
+
 /* Entering the SMTP engine (§1.6): once anything failed all deep checks are due. */
 void screening_talk(struct screening *);
 
-/* A deep check is due and not yet decided as failed. */
+/*
+ * The hand-off of a concluded session failed after a teaser was sent (§1.11, "X21"): it goes on in the
+ * engine without deep checks, is never forwarded, and a second conclusion says and stores nothing.
+ */
+void screening_handoff_failed(struct screening *);
+
+/* A deep check is due and has not failed in this session: go on looking for violations. */
 bool screening_deep_due(const struct screening *, enum check);
 enum action screening_deep_fail(struct screening *, const struct policy_rules *, struct record *stamps,
     enum check, int64_t now_s);
@@ -140,28 +155,47 @@ struct conclusion {
 struct conclusion screening_conclude(struct screening *, unsigned *passes_before);
 
 /*
- * The store: LMDB, address text → record text. One writer in the master, readers in the workers.
- * No function fails for the caller: trouble is logged (at most once a second) and means "no memory".
+ * The store: LMDB, address text → record text. One writer in the master, readers in the workers, each
+ * process with an environment of its own: a child closes what it inherited (fd_close_others) before it
+ * opens a reader. No function fails for the caller: trouble is logged (at most once a second) and means
+ * "no memory"; when its cause is gone the memory comes back by itself.
+ *
+ * A reader lives in a jail that cannot open files. If it was born blind, or the writer has begun a new
+ * file because the old one was damaged or deleted, only a new process can see it: the writer then calls
+ * its owner (store_writer_on_renewal), who replaces the workers as for a reload.
  */
 struct store_reader;
-/* path: the environment's directory. feed_fd: the way to the writer, borrowed, non-blocking; -1: none. */
+/*
+ * Opened before the jail. path: the environment's directory. feed_fd: the worker's end of
+ * store_writer_feed(), borrowed; -1: none, what is put stays in this process. Never null.
+ */
 struct store_reader *store_reader_open(const char *path, int feed_fd);
 void store_reader_free(struct store_reader **);
-/* Also sees what this process has put and the writer has not yet committed. */
-bool store_get(struct store_reader *, const struct addr *, struct record *out);
-void store_put(struct store_reader *, const struct addr *, const struct record *, uint8_t enabled);
+/* Also sees what this process has put and the writer has not yet committed. 1 to 3 µs. */
+bool store_get(struct store_reader *, const struct addr *, struct record *out, int64_t now_s);
+/* enabled: policy_rules.enabled. Never blocks: an update the writer has no room for is lost and counted. */
+void store_put(struct store_reader *, const struct addr *, const struct record *, uint8_t enabled,
+    int64_t now_s);
 
 struct store_writer;
 /*
- * Creates the environment (directory 0700, owned by `user` if we are root). Never null: a store that
- * cannot be opened is tried again from the loop. sweep_s: 0 never.
+ * Creates the environment (directory 0700, owned by `user` if we are root and user is not null). Never
+ * null: a store that cannot be opened is tried again from the loop. sweep_s: 0 never. Open it after
+ * daemonising and before the first worker is forked. Commits follow an update within a second.
  */
 struct store_writer *store_writer_open(struct loop *, const char *path, const char *user,
     const struct policy_rules *, int64_t sweep_s);
-void store_writer_free(struct store_writer **); /* commits what is pending */
-/* A socket pair for one worker: returns the worker's end; the writer keeps and watches the other. */
+void store_writer_free(struct store_writer **); /* commits what is pending; closes the feeds */
+/*
+ * A socket pair for one worker: returns the worker's end (the caller closes it after the fork); the
+ * writer keeps and watches the other until the worker is gone. -1 with errno.
+ */
 int store_writer_feed(struct store_writer *);
 /* New rules after a reload (retention, enabled checks, sweep interval). */
 void store_writer_rules(struct store_writer *, const struct policy_rules *, int64_t sweep_s);
+/* fn is called from the loop when readers must be opened anew, at most once a minute. */
+void store_writer_on_renewal(struct store_writer *, void (*fn)(void *arg), void *arg);
+/* A worker died by SIGBUS or SIGSEGV: have the file examined soon (in a process of its own). */
+void store_writer_suspect(struct store_writer *);
 
 #endif
