@@ -101,6 +101,7 @@ struct session {
 	bool post_queued : 1;
 	bool no_handoff : 1; /* X21: hand-off failed after the teaser; say so at the first command */
 	bool tls : 1;
+	bool handed : 1;     /* the client's socket is the backend's now */
 	bool io_ready : 1;   /* io has been initialised */
 };
 
@@ -115,6 +116,10 @@ enum state session_finish(struct session *, enum reply final, enum verdict);
 enum state session_hangup(struct session *);
 /* PASS line, record written: once, on the way to the gate or to the end. */
 void session_conclude(struct session *);
+/* For handlers: watch the client socket for input, or no longer. */
+void session_listen(struct session *, bool on);
+/* For handlers of GATE: watch backend_fd instead of the client. */
+void session_watch_backend(struct session *);
 /* Whole seconds and two significant digits, as the log has it: "0", "0.15", "1.2", "12". */
 const char *elapsed_text(int64_t us, char out[16]);
 
@@ -129,7 +134,10 @@ void session_log(const struct session *, enum event, const char *const *args);
  */
 void reply_text(const struct session *, enum reply, struct buf *out);
 void reply_compose(const struct session *, struct span text, struct buf *out);
-/* Best effort, outside the engine: composed, one non-blocking write. False if the client is gone. */
+/*
+ * Best effort: composed, one non-blocking write, what the engine could not yet send in front of it. Also
+ * the last word at the end of a session. False if the client is gone.
+ */
 bool reply_send(struct session *, enum reply);
 /* Refusal decided by policy, as the reply to RCPT. */
 enum reply reply_refusal(const struct session *);
@@ -142,6 +150,8 @@ state_fn engine_enter, engine_read, engine_time;
 state_fn gate_enter, gate_read, gate_time;
 /* The engine's part in the end of a session: unsent bytes, its struct. */
 void engine_free(struct session *);
+/* `,"tls":...,"helo":...,"mail":...,"rcpts":[...]` for the session record; nulls outside the engine. */
+void engine_journal(const struct session *, struct buf *);
 
 /* journal.c: one JSON object a session. */
 void journal_session(struct session *, int64_t now_us);

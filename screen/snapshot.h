@@ -38,7 +38,12 @@ struct snapshot {
 	char *backend_name; /* as logged: private/smtpd */
 	char *sink_dir;
 
+	const char *user;       /* whom the workers become */
+	const char *store_path; /* the LMDB environment; null: no memory */
+	char *store_path_owned;
+
 	const char *myhostname, *banner, *greet_banner;
+	int64_t proxy_time_us;
 	int64_t greet_wait_us[2], command_time_us[2]; /* [stressed] */
 	size_t pre_queue_limit, post_queue_limit, client_limit, high_water, low_water;
 	bool soft_bounce, respectful;

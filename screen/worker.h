@@ -1,6 +1,6 @@
 /*
- * screen/worker.h: one screen worker: a loop, its listeners, its sessions. Nothing is shared with other
- * workers; one client address is always one worker's.
+ * screen/worker.h: one screen worker: a loop, its listeners, its sessions. Nothing but a few counters is
+ * shared with other workers; one client address is always one worker's.
  */
 #ifndef SCREEN_WORKER_H
 #define SCREEN_WORKER_H
@@ -9,30 +9,44 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "screen/session.h"
+#include "screen/shared.h"
 #include "screen/snapshot.h"
+
+struct listening {
+	struct watch watch;
+	struct worker *worker;
+	const struct listener *rules;
+	bool wildcard; /* the server address must be asked of each connection */
+	int fd;
+};
 
 struct worker {
 	struct loop *loop;
 	const struct snapshot *snap;
 	unsigned number; /* which of the snapshot's workers */
+	struct shared *shared;
+	struct slot *slot;
 	struct dnsbl *dnsbl;
 	struct store_reader *store; /* null: no memory */
 	struct pool *sessions, *clients, *engines;
-	struct map by_addr; /* struct client */
+	struct map by_addr;                      /* struct client */
 	struct deadline_queue limits[LIMITS][2]; /* [stressed] */
-	size_t check_queue, post_queue;
-	bool stressed, draining;
+	bool draining;
+	int spare_fd; /* given up to answer 421 when descriptors run out */
 	uint64_t next_id;
-	struct watch listeners[LISTENERS_MAX], orders, pause;
-	int listen_fds[LISTENERS_MAX];
+	struct listening listening[LISTENERS_MAX];
+	struct watch orders;
+	int orders_fd;
 };
 
 /* What a worker inherits from the master. */
 struct worker_start {
 	const struct snapshot *snap;
 	unsigned number;
+	struct shared *shared;
+	struct slot *slot;
 	int listen_fds[LISTENERS_MAX]; /* one a listener of the snapshot */
-	int orders_fd;                 /* closed by the master: drain */
+	int orders_fd;                 /* we write one byte when ready; closed by the master: drain */
 	int store_fd;                  /* way to the store's writer; -1: no memory */
 	int journal_fd;                /* session records; -1: none */
 };
@@ -40,8 +54,9 @@ struct worker_start {
 /* The whole life of the process; returns its exit status. */
 int worker_main(const struct worker_start *);
 
-/* Bookkeeping for session.c. */
-void worker_session_opened(struct worker *, struct session *);
-void worker_session_closed(struct worker *, struct session *);
+/* Bookkeeping for the door: counts the session in. False if the worker has no room for its client. */
+bool worker_admit(struct worker *, struct session *);
+/* And for the end: counts it out again, if it was admitted. */
+void worker_dismiss(struct worker *, struct session *);
 
 #endif

@@ -1,0 +1,184 @@
+/* The session record: one JSON object a line (interfaces.md, Logs), for people who measure. */
+#include "config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "screen/engine.h"
+#include "screen/journal.h"
+#include "screen/worker.h"
+
+#define LINE_SIZE 16384
+
+static struct {
+	int fd;
+	char gathered[65536];
+	size_t len;
+	uint64_t lost;
+} journal = { .fd = -1 };
+
+void
+journal_open(int fd)
+{
+	journal.fd = fd;
+}
+
+void
+journal_flush(void)
+{
+	static struct log_limit limit;
+	unsigned held;
+
+	if (journal.len == 0)
+		return;
+	ssize_t n = write(journal.fd, journal.gathered, journal.len);
+	if (n != (ssize_t)journal.len && log_allowed(&limit, clock_now_us(), &held))
+		log_warning("gatehouse_record_log: records are lost: %s", n < 0 ? "write error" : "short write");
+	journal.len = 0;
+}
+
+static const char *const verdict_words[VERDICTS] = {
+	[V_NONE] = "error", [V_PASS_OLD] = "pass_old", [V_PASS_NEW] = "pass_new", [V_ALLOW] = "allow",
+	[V_REJECT] = "reject", [V_DROP] = "drop", [V_HANGUP] = "hangup", [V_BUSY] = "busy", [V_ERROR] = "error",
+};
+
+const char *
+verdict_word(enum verdict v)
+{
+	return verdict_words[v];
+}
+
+static void
+put_string(struct buf *b, const char *name, struct span value)
+{
+	buf_printf(b, ",\"%s\":\"", name);
+	buf_json(b, value);
+	buf_putc(b, '"');
+}
+
+static void
+put_time(struct buf *b)
+{
+	struct timespec now;
+	struct tm tm;
+	char text[40];
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &tm);
+	strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
+	buf_printf(b, "{\"time\":\"%s.%03ldZ\"", text, now.tv_nsec / 1000000);
+}
+
+static void
+put_ends(struct buf *b, const struct session *s)
+{
+	char addr[ADDR_TEXT_SIZE];
+
+	buf_printf(b, ",\"id\":\"%016llx\"", (unsigned long long)s->id);
+	put_string(b, "client", span_of(addr_format(&s->peer.addr, addr)));
+	buf_printf(b, ",\"port\":%u,\"server\":\"%s\",\"worker\":%u", s->peer.port,
+	    addr_format(&s->local.addr, addr), s->worker->number);
+}
+
+static void
+put_facts(struct buf *b, const struct session *s)
+{
+	static const char *const access[] = { "none", "permit", "reject" };
+
+	buf_printf(b, ",\"access\":\"%s\",\"cache\":\"%s\"", access[s->access], s->known ? "hit" : "miss");
+	if (s->pregreet_bytes > 0)
+		buf_printf(b, ",\"pregreet\":{\"bytes\":%u,\"after_ms\":%u}", s->pregreet_bytes, s->pregreet_ms);
+	else
+		buf_puts(b, ",\"pregreet\":null");
+	buf_puts(b, ",\"deep\":[");
+	for (enum check c = CHECK_PIPELINING, first = c; c < CHECKS; c++)
+		if (s->sc.fail & CHECK_BIT(c)) {
+			buf_printf(b, "%s\"%s\"", first == CHECKS ? "," : "", check_word(c));
+			first = CHECKS;
+		}
+	buf_putc(b, ']');
+}
+
+static void
+put_answer(struct buf *b, const char *site, const struct dnsbl_answer *a)
+{
+	buf_puts(b, "{\"site\":\"");
+	buf_json(b, span_of(site));
+	buf_puts(b, "\",\"answers\":[");
+	for (unsigned i = 0; i < a->count; i++)
+		buf_printf(b, "%s\"%u.%u.%u.%u\"", i > 0 ? "," : "", a->ip[i][0], a->ip[i][1], a->ip[i][2], a->ip[i][3]);
+	buf_printf(b, "],\"listed\":%s,\"score\":%d", a->state == DNSBL_LISTED ? "true" : "false", a->score);
+	if (a->state == DNSBL_PENDING)
+		buf_puts(b, ",\"error\":\"pending\"");
+	else if (a->error != NULL)
+		put_string(b, "error", span_of(a->error));
+	else
+		buf_puts(b, ",\"error\":null");
+	buf_printf(b, ",\"ms\":%.1f}", a->us / 1000.0);
+}
+
+static void
+put_lists(struct buf *b, const struct session *s)
+{
+	const struct dnsbl_score *score = s->ask == NULL ? NULL : dnsbl_ask_score(s->ask);
+
+	buf_puts(b, ",\"dnsbl\":[");
+	for (size_t i = 0; score != NULL && i < score->count; i++) {
+		if (i > 0)
+			buf_putc(b, ',');
+		put_answer(b, dnsbl_domain_shown(s->worker->snap->sites, i), &score->answers[i]);
+	}
+	buf_putc(b, ']');
+	if (s->sc.scored)
+		buf_printf(b, ",\"score\":%d", s->sc.score);
+	else
+		buf_puts(b, ",\"score\":null");
+}
+
+/* What refused or passed the client, in one word. */
+static const char *
+reason(const struct session *s)
+{
+	if (s->verdict == V_ALLOW)
+		return "access-list";
+	if (s->sc.denied)
+		return "deny-list";
+	for (enum check c = CHECKS; c-- > 0;)
+		if (s->sc.fail & CHECK_BIT(c))
+			return check_word(c);
+	if (s->sc.vetoed)
+		return "allowlist-veto";
+	return s->no_handoff ? "handoff" : "";
+}
+
+void
+journal_session(struct session *s, int64_t now_us)
+{
+	static char line[LINE_SIZE];
+	struct buf b = BUF(line);
+
+	atomic_fetch_add_explicit(&s->worker->slot->verdicts[s->verdict], 1, memory_order_relaxed);
+	if (journal.fd < 0)
+		return;
+	put_time(&b);
+	put_ends(&b, s);
+	put_facts(&b, s);
+	put_lists(&b, s);
+	engine_journal(s, &b);
+	put_string(&b, "verdict", span_of(verdict_words[s->verdict]));
+	put_string(&b, "reason", span_of(reason(s)));
+	put_string(&b, "handoff", span_of(s->handed ? s->worker->snap->backend_name : ""));
+	buf_printf(&b, ",\"wait_ms\":%lld,\"total_ms\":%lld}", (long long)(s->wait_us / 1000),
+	    (long long)((now_us - s->born_us) / 1000));
+	if (b.cut)
+		return; /* cannot be: every part is bounded */
+	line[b.len++] = '\n';
+	if (journal.len + b.len > sizeof journal.gathered)
+		journal_flush();
+	memcpy(journal.gathered + journal.len, line, b.len);
+	journal.len += b.len;
+}

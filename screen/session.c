@@ -1,0 +1,216 @@
+#include "config.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "screen/session.h"
+#include "screen/worker.h"
+
+struct state_row {
+	const char *phase;
+	enum limit limit;
+	bool reads;
+	state_fn *on[SESSION_EVENTS];
+};
+
+#define NONE NULL
+static const struct state_row states[STATES] = {
+#define STATE(id, phase, limit, reads, enter, read, time, score) \
+	[S_##id] = { phase, limit, reads, { enter, read, time, score } },
+#include "screen/states.tbl"
+#undef STATE
+};
+#undef NONE
+
+static void
+on_io(int fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	session_event(arg, ON_READ);
+}
+
+static void
+unwatch(struct session *s)
+{
+	if (s->io_ready)
+		watch_stop(&s->io);
+	s->io_ready = false;
+}
+
+static void
+watch(struct session *s, int fd)
+{
+	unwatch(s);
+	watch_init(&s->io, s->worker->loop, fd, WATCH_READ, on_io, s);
+	watch_start(&s->io);
+	s->io_ready = true;
+}
+
+void
+session_listen(struct session *s, bool on)
+{
+	if (on)
+		watch(s, s->fd);
+	else
+		unwatch(s);
+}
+
+void
+session_watch_backend(struct session *s)
+{
+	watch(s, s->backend_fd);
+}
+
+static void
+arm(struct session *s)
+{
+	enum limit limit = states[s->state].limit;
+
+	if (limit != LIMIT_NONE)
+		deadline_arm(&s->worker->limits[limit][s->worker->shared->stressed], &s->limit);
+}
+
+static void
+move(struct session *s, enum state next)
+{
+	unwatch(s);
+	deadline_disarm(&s->limit);
+	s->state = (uint8_t)next;
+	arm(s);
+	if (states[next].reads)
+		session_listen(s, true);
+}
+
+/* The one death. */
+static void
+end(struct session *s)
+{
+	struct worker *w = s->worker;
+	bool announced = s->state != S_PROXY;
+
+	unwatch(s);
+	deadline_disarm(&s->limit);
+	if (announced)
+		session_conclude(s);
+	if (!s->handed) {
+		if (s->final != R_NONE && !s->hangup)
+			reply_send(s, s->final);
+		if (announced)
+			log_plain(s, EV_DISCONNECT);
+	}
+	if (announced)
+		journal_session(s, loop_now_us(w->loop));
+	dnsbl_release(&s->ask);
+	engine_free(s);
+	if (s->backend_fd >= 0)
+		close(s->backend_fd);
+	close(s->fd);
+	worker_dismiss(w, s);
+	pool_give(w->sessions, s);
+}
+
+void
+session_event(struct session *s, enum session_event event)
+{
+	state_fn *handler = states[s->state].on[event];
+
+	assert(handler != NULL);
+	for (enum state next = handler(s); next != S_STAY;) {
+		if (next == S_END) {
+			end(s);
+			return;
+		}
+		if (next == S_AGAIN) {
+			arm(s);
+			return;
+		}
+		move(s, next);
+		handler = states[next].on[ON_ENTER];
+		next = handler == NULL ? S_STAY : handler(s);
+	}
+}
+
+void
+session_birth(struct worker *w, int fd, const struct endpoint *peer, const struct endpoint *local, bool proxied)
+{
+	struct session *s = pool_take(w->sessions);
+
+	if (s == NULL) { /* load: 421 to the newest */
+		static const char busy[] = "421 4.3.2 All screening ports are busy\r\n";
+		(void)!send(fd, busy, sizeof busy - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+		close(fd);
+		return;
+	}
+	s->worker = w;
+	s->fd = fd;
+	s->backend_fd = -1;
+	s->peer = *peer;
+	s->local = *local;
+	s->id = w->next_id++;
+	s->born_us = s->phase_us = loop_now_us(w->loop);
+	s->state = S_DOOR;
+	if (proxied) {
+		move(s, S_PROXY);
+		return;
+	}
+	session_event(s, ON_ENTER);
+}
+
+enum state
+session_finish(struct session *s, enum reply final, enum verdict verdict)
+{
+	s->final = (uint8_t)final;
+	s->sc.noforward = true;
+	if (s->verdict == V_NONE)
+		s->verdict = (uint8_t)verdict;
+	return S_END;
+}
+
+enum state
+session_hangup(struct session *s)
+{
+	char text[16];
+
+	log_event(s, EV_HANGUP, elapsed_text(loop_now_us(s->worker->loop) - s->phase_us, text),
+	    states[s->state].phase);
+	s->hangup = true;
+	return session_finish(s, R_NONE, V_HANGUP);
+}
+
+void
+session_conclude(struct session *s)
+{
+	if (s->concluded || s->client == NULL)
+		return;
+	s->concluded = true;
+	struct conclusion c = screening_conclude(&s->sc, &s->client->passes);
+	if (c.pass != PASS_NONE)
+		log_plain(s, c.pass == PASS_NEW ? EV_PASS_NEW : EV_PASS_OLD);
+	if (c.store && s->worker->store != NULL)
+		store_put(s->worker->store, &s->peer.addr, &s->client->stamps,
+		    s->worker->snap->policy.enabled, loop_wall_s(s->worker->loop));
+	if (!s->sc.noforward && s->verdict == V_NONE)
+		s->verdict = c.pass == PASS_NEW ? V_PASS_NEW : V_PASS_OLD;
+}
+
+const char *
+elapsed_text(int64_t us, char out[16])
+{
+	int64_t hundredths = us < 5000 ? 0 : (us + 5000) / 10000;
+
+	if (hundredths >= 1000) { /* two significant digits, and whole seconds are never rounded away */
+		snprintf(out, 16, "%lld", (long long)((us + 500000) / 1000000));
+		return out;
+	}
+	if (hundredths >= 100)
+		hundredths = (us + 50000) / 100000 * 10;
+	int n = snprintf(out, 16, "%lld.%02lld", (long long)(hundredths / 100), (long long)(hundredths % 100));
+	while (n > 0 && out[n - 1] == '0')
+		out[--n] = '\0';
+	if (n > 0 && out[n - 1] == '.')
+		out[--n] = '\0';
+	return out;
+}

@@ -1,0 +1,226 @@
+#include "config.h"
+
+#include <grp.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "screen/snapshot.h"
+
+struct loading {
+	struct snapshot *snap;
+	struct diag *diag;
+};
+
+/* A diagnostic about the contents of a parameter, at the place where it was set. */
+#define complain(l, param, ...) do {                                                          \
+	unsigned line_;                                                                       \
+	const char *file_ = rules_origin((l)->snap->rules, (param), &line_);                  \
+	diag_add((l)->diag, DIAG_ERROR, file_, line_, __VA_ARGS__);                           \
+} while (0)
+
+/* "ADDR:PORT" or "{ ADDR:PORT, proxy=yes }". */
+static void
+load_listener(struct loading *l, struct span text)
+{
+	struct snapshot *snap = l->snap;
+	struct listener *listener = &snap->listeners[snap->listener_count];
+	struct span rest = text, part;
+
+	if (snap->listener_count == LISTENERS_MAX) {
+		complain(l, P_gatehouse_listen, "gatehouse_listen: more than %d listeners", LISTENERS_MAX);
+		return;
+	}
+	if (text.len >= 2 && text.p[0] == '{' && text.p[text.len - 1] == '}')
+		rest = (struct span){ text.p + 1, text.len - 2 };
+	part = span_token(&rest, ", \t\r\n");
+	if (!endpoint_parse(&listener->at, part.p, part.len, -1)) {
+		complain(l, P_gatehouse_listen,
+		    "gatehouse_listen: \"%.*s\": write ADDRESS:PORT, an IPv6 address in [], like 0.0.0.0:25 or [::]:25",
+		    (int)part.len, part.p);
+		return;
+	}
+	while ((part = span_token(&rest, ", \t\r\n")).len > 0) {
+		if (span_is_nocase(part, "proxy=yes"))
+			listener->proxy = true;
+		else if (!span_is_nocase(part, "proxy=no"))
+			complain(l, P_gatehouse_listen, "gatehouse_listen: \"%.*s\": write proxy=yes or proxy=no",
+			    (int)part.len, part.p);
+	}
+	if (strcmp(rules_text(snap->rules, P_postscreen_upstream_proxy_protocol), "haproxy") == 0)
+		listener->proxy = true;
+	snap->listener_count++;
+}
+
+static void
+load_listeners(struct loading *l)
+{
+	struct span rest = span_of(rules_text(l->snap->rules, P_gatehouse_listen)), part;
+	const char *protocol = rules_text(l->snap->rules, P_postscreen_upstream_proxy_protocol);
+
+	if (*protocol != '\0' && strcmp(protocol, "haproxy") != 0)
+		complain(l, P_postscreen_upstream_proxy_protocol,
+		    "postscreen_upstream_proxy_protocol: unsupported value \"%s\": write haproxy or nothing", protocol);
+	while ((part = span_token(&rest, ", \t\r\n")).len > 0)
+		load_listener(l, part);
+	if (l->snap->listener_count == 0 && diag_count(l->diag, DIAG_ERROR) == 0)
+		complain(l, P_gatehouse_listen, "gatehouse_listen is empty: write at least one ADDRESS:PORT");
+}
+
+static const struct {
+	const char *word;
+	enum backend_kind kind;
+} backends[] = {
+	{ "pass:", BACKEND_PASS },
+	{ "sink:", BACKEND_SINK },
+};
+
+static char *
+under(const char *dir, const char *path)
+{
+	return path[0] == '/' ? mem_strdup(path) : mem_printf("%s/%s", dir, path);
+}
+
+static void
+load_backend(struct loading *l)
+{
+	struct snapshot *snap = l->snap;
+	const char *text = rules_text(snap->rules, P_gatehouse_backend), *rest = NULL;
+
+	for (size_t i = 0; i < sizeof backends / sizeof backends[0] && rest == NULL; i++)
+		if (strncmp(text, backends[i].word, strlen(backends[i].word)) == 0) {
+			snap->backend = backends[i].kind;
+			rest = text + strlen(backends[i].word);
+		}
+	if (rest == NULL || *rest == '\0') {
+		complain(l, P_gatehouse_backend,
+		    "gatehouse_backend: \"%s\": write pass:PATH (a pass service's socket) or sink:DIR", text);
+		return;
+	}
+	if (snap->backend == BACKEND_SINK) {
+		snap->sink_dir = mem_strdup(rest);
+		snap->backend_path = mem_printf("%s/.gatehouse-sink", rest);
+		snap->backend_name = mem_strdup("gatehouse-sink");
+	} else {
+		snap->backend_path = under(rules_text(snap->rules, P_queue_directory), rest);
+		snap->backend_name = mem_strdup(rest);
+	}
+	if (strlen(snap->backend_path) >= sizeof((struct sockaddr_un *)0)->sun_path)
+		complain(l, P_gatehouse_backend, "gatehouse_backend: %s: a socket's path has at most %zu bytes",
+		    snap->backend_path, sizeof((struct sockaddr_un *)0)->sun_path - 1);
+}
+
+static void
+load_user(struct loading *l)
+{
+	const char *user = rules_text(l->snap->rules, P_gatehouse_user);
+
+	if (*user == '\0')
+		user = rules_is_set(l->snap->rules, P_mail_owner) || getpwnam("gatehouse") == NULL
+		    ? rules_text(l->snap->rules, P_mail_owner)
+		    : "gatehouse";
+	l->snap->user = user;
+	if (geteuid() == 0 && getpwnam(user) == NULL)
+		complain(l, P_gatehouse_user,
+		    "gatehouse_user: there is no user \"%s\": create it (useradd --system %s) or name another", user, user);
+}
+
+static void
+load_numbers(struct loading *l)
+{
+	struct snapshot *snap = l->snap;
+	const struct rules *r = snap->rules;
+	int64_t workers = rules_number(r, P_gatehouse_workers);
+
+	if (workers == 0)
+		workers = sysconf(_SC_NPROCESSORS_ONLN);
+	snap->workers = workers < 1 ? 1 : workers > WORKERS_MAX ? WORKERS_MAX : (size_t)workers;
+	snap->sessions_max = (size_t)rules_number(r, P_gatehouse_session_limit);
+	for (int stressed = 0; stressed < 2; stressed++) {
+		snap->greet_wait_us[stressed] =
+		    rules_seconds_stress(r, P_postscreen_greet_wait, stressed) * 1000000;
+		snap->command_time_us[stressed] =
+		    rules_seconds_stress(r, P_postscreen_command_time_limit, stressed) * 1000000;
+	}
+	snap->proxy_time_us = rules_seconds(r, P_postscreen_upstream_proxy_timeout) * 1000000;
+	snap->pre_queue_limit = (size_t)rules_number(r, P_postscreen_pre_queue_limit);
+	snap->post_queue_limit = (size_t)rules_number(r, P_postscreen_post_queue_limit);
+	snap->client_limit = (size_t)rules_number(r, P_postscreen_client_connection_count_limit);
+	snap->high_water = snap->pre_queue_limit * 9 / 10;
+	snap->low_water = snap->pre_queue_limit * 7 / 10;
+	snap->soft_bounce = rules_flag(r, P_soft_bounce);
+	snap->respectful = rules_flag(r, P_respectful_logging);
+	snap->myhostname = rules_text(r, P_myhostname);
+	snap->banner = rules_text(r, P_smtpd_banner);
+	snap->greet_banner = rules_text(r, P_postscreen_greet_banner);
+}
+
+/* "lmdb:PATH" → PATH; empty: no memory. Other types cannot be shared among workers. */
+static void
+load_store(struct loading *l)
+{
+	const char *map = rules_text(l->snap->rules, P_postscreen_cache_map);
+
+	if (strncmp(map, "lmdb:", 5) == 0 && map[5] != '\0')
+		l->snap->store_path = map + 5;
+	else if (*map != '\0' && rules_is_set(l->snap->rules, P_postscreen_cache_map)) {
+		unsigned line;
+		const char *file = rules_origin(l->snap->rules, P_postscreen_cache_map, &line);
+		const char *path = strchr(map, ':');
+		path = path == NULL ? map : path + 1;
+		l->snap->store_path_owned = mem_printf("%s.lmdb", path);
+		l->snap->store_path = l->snap->store_path_owned;
+		diag_add(l->diag, DIAG_NOTICE, file, line,
+		    "postscreen_cache_map: \"%s\": Gatehouse keeps its own store in lmdb:%s; "
+		    "bring the records over with: postmap -s %s | gatehousectl cache import",
+		    map, l->snap->store_path, map);
+	}
+}
+
+struct snapshot *
+snapshot_load(const char *dir, const struct rules_override *overrides, size_t count, struct diag *diag)
+{
+	struct snapshot *snap = mem_alloc(sizeof *snap);
+	struct loading l = { snap, diag };
+
+	snap->rules = rules_load(dir, overrides, count, diag);
+	if (snap->rules == NULL) {
+		snapshot_free(&snap);
+		return NULL;
+	}
+	load_numbers(&l);
+	load_listeners(&l);
+	load_backend(&l);
+	load_user(&l);
+	load_store(&l);
+	snap->sites = dnsbl_sites_load(snap->rules, diag);
+	snap->access = access_list_load(snap->rules, diag);
+	policy_rules_load(&snap->policy, snap->rules, dnsbl_domain_count(snap->sites), diag);
+	unsigned line;
+	const char *file = rules_origin(snap->rules, P_postscreen_allowlist_interfaces, &line);
+	snap->interfaces = match_list_open(
+	    rules_text(snap->rules, P_postscreen_allowlist_interfaces), file, line, diag);
+	return snap;
+}
+
+void
+snapshot_free(struct snapshot **snap)
+{
+	struct snapshot *s = *snap;
+
+	if (s == NULL)
+		return;
+	match_list_free(&s->interfaces);
+	access_list_free(&s->access);
+	dnsbl_sites_free(&s->sites);
+	rules_free(&s->rules);
+	free(s->backend_path);
+	free(s->backend_name);
+	free(s->sink_dir);
+	free(s->store_path_owned);
+	free(s);
+	*snap = NULL;
+}
