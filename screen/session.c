@@ -159,6 +159,16 @@ session_birth(struct worker *w, int fd, const struct endpoint *peer, const struc
 	session_event(s, ON_ENTER);
 }
 
+void
+session_stop(struct session *s)
+{
+	/* Between 220- and 220 a 421 would be read as part of the greeting, and mail would bounce. */
+	bool mute = s->state == S_PROXY || (s->state == S_WAIT && s->teased);
+
+	session_finish(s, mute ? R_NONE : R_UNAVAILABLE, V_ERROR);
+	end(s);
+}
+
 enum state
 session_finish(struct session *s, enum reply final, enum verdict verdict)
 {

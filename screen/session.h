@@ -16,7 +16,9 @@
 #include "dnsbl/dnsbl.h"
 #include "policy/policy.h"
 
+#ifndef LOG_PROGRAM
 #define LOG_PROGRAM "postscreen"
+#endif
 
 struct session;
 struct worker;
@@ -44,7 +46,7 @@ enum reply {
 	REPLIES
 };
 
-enum event {
+enum event_id {
 #define EVENT(id, line, respectless, when) EV_##id,
 #include "screen/events.tbl"
 #undef EVENT
@@ -116,6 +118,8 @@ enum state session_finish(struct session *, enum reply final, enum verdict);
 enum state session_hangup(struct session *);
 /* PASS line, record written: once, on the way to the gate or to the end. */
 void session_conclude(struct session *);
+/* The process ends: 421 where SMTP allows it, then the end. */
+void session_stop(struct session *);
 /* For handlers: watch the client socket for input, or no longer. */
 void session_listen(struct session *, bool on);
 /* For handlers of GATE: watch backend_fd instead of the client. */
@@ -124,7 +128,7 @@ void session_watch_backend(struct session *);
 const char *elapsed_text(int64_t us, char out[16]);
 
 /* events.c: args: as many strings as the line names, then null. */
-void session_log(const struct session *, enum event, const char *const *args);
+void session_log(const struct session *, enum event_id, const char *const *args);
 #define log_event(s, event, ...) session_log((s), (event), (const char *const[]){ __VA_ARGS__, NULL })
 #define log_plain(s, event) session_log((s), (event), (const char *const[]){ NULL })
 

@@ -1,6 +1,5 @@
 #include "config.h"
 
-#include <grp.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,14 +117,11 @@ load_user(struct loading *l)
 {
 	const char *user = rules_text(l->snap->rules, P_gatehouse_user);
 
-	if (*user == '\0')
-		user = rules_is_set(l->snap->rules, P_mail_owner) || getpwnam("gatehouse") == NULL
-		    ? rules_text(l->snap->rules, P_mail_owner)
-		    : "gatehouse";
 	l->snap->user = user;
 	if (geteuid() == 0 && getpwnam(user) == NULL)
 		complain(l, P_gatehouse_user,
-		    "gatehouse_user: there is no user \"%s\": create it (useradd --system %s) or name another", user, user);
+		    "gatehouse_user: there is no user \"%s\": create it (useradd --system %s) or name another",
+		    user, user);
 }
 
 static void
@@ -133,11 +129,10 @@ load_numbers(struct loading *l)
 {
 	struct snapshot *snap = l->snap;
 	const struct rules *r = snap->rules;
-	int64_t workers = rules_number(r, P_gatehouse_workers);
 
-	if (workers == 0)
-		workers = sysconf(_SC_NPROCESSORS_ONLN);
-	snap->workers = workers < 1 ? 1 : workers > WORKERS_MAX ? WORKERS_MAX : (size_t)workers;
+	snap->workers = (size_t)rules_number(r, P_gatehouse_workers);
+	if (snap->workers > WORKERS_MAX)
+		complain(l, P_gatehouse_workers, "gatehouse_workers: at most %d", WORKERS_MAX);
 	snap->sessions_max = (size_t)rules_number(r, P_gatehouse_session_limit);
 	for (int stressed = 0; stressed < 2; stressed++) {
 		snap->greet_wait_us[stressed] =

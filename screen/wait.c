@@ -10,7 +10,7 @@
 #include "screen/worker.h"
 
 static enum state
-refuse_busy(struct session *s, enum event event, enum reply reply)
+refuse_busy(struct session *s, enum event_id event, enum reply reply)
 {
 	log_plain(s, event);
 	return session_finish(s, reply, V_BUSY);
@@ -181,7 +181,7 @@ wait_score(struct session *s)
 static void
 log_pregreet(struct session *s, const char *bytes, size_t len)
 {
-	char count[16], after[16], text[101];
+	char count[24], after[16], text[101];
 	struct buf b = BUF(text);
 	int64_t elapsed_us = loop_now_us(s->worker->loop) - s->phase_us;
 

@@ -35,7 +35,7 @@ struct worker {
 	int spare_fd; /* given up to answer 421 when descriptors run out */
 	uint64_t next_id;
 	struct listening listening[LISTENERS_MAX];
-	struct watch orders;
+	struct watch orders, term;
 	int orders_fd;
 };
 

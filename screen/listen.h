@@ -1,0 +1,32 @@
+/*
+ * screen/listen.h: listening sockets, made once by the master and kept for life.
+ *
+ * Each listener is a group of SO_REUSEPORT sockets, one a worker, steered by client address (classic BPF;
+ * IPv6 by /64): one client is always one worker's. A worker that dies leaves its socket, with the clients
+ * waiting in it, to its successor.
+ */
+#ifndef SCREEN_LISTEN_H
+#define SCREEN_LISTEN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include "base/text.h"
+#include "screen/snapshot.h"
+
+struct listen_group {
+	struct endpoint at;
+	size_t count;
+	int fds[WORKERS_MAX];
+};
+
+/* False with the reason in err; nothing is left open. */
+bool listen_open(struct listen_group *, const struct endpoint *, size_t workers, struct buf *err);
+void listen_close(struct listen_group *);
+
+/*
+ * Takes the sockets that the service manager passed for this address (LISTEN_PID, LISTEN_FDS) into the
+ * group, and makes those that are missing. False if none was passed.
+ */
+bool listen_inherit(struct listen_group *, const struct endpoint *, size_t workers, struct buf *err);
+
+#endif

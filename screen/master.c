@@ -1,0 +1,682 @@
+#include "config.h"
+
+#define LOG_PROGRAM "gatehouse"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "screen/listen.h"
+#include "screen/master.h"
+#include "screen/notify.h"
+#include "screen/shared.h"
+#include "screen/sinkhole.h"
+#include "screen/worker.h"
+
+#define BACKOFF_FIRST_MS 100
+#define BACKOFF_MOST_MS 30000
+#define LIVED_LONG_US (10 * INT64_C(1000000)) /* a child that lived this long starts a new count */
+#define STOP_LIMIT_MS 5000
+
+/* A place for one worker of a generation. Whoever sits in it may die and be replaced. */
+struct seat {
+	struct generation *generation;
+	unsigned number;
+	pid_t pid; /* 0: empty */
+	int channel; /* -1: closed, the worker drains */
+	struct slot *slot;
+	struct watch ready, again;
+	bool is_ready;
+	int64_t started_us;
+	int64_t backoff_ms;
+};
+
+/* The workers of one snapshot. Begun, in charge, then draining; freed with its last worker. */
+struct generation {
+	struct master *master;
+	struct snapshot *snap;
+	int journal_fd;
+	enum { GEN_BEGUN, GEN_SERVING, GEN_DRAINING } phase;
+	struct generation *next;
+	struct watch limit; /* of the drain */
+	size_t seat_count;
+	struct seat seats[];
+};
+
+struct master {
+	struct loop *loop;
+	const struct master_start *start;
+	struct shared *shared;
+	struct store_writer *store;
+	struct sinkhole *sink;
+	struct listen_group groups[LISTENERS_MAX];
+	size_t group_count;
+	struct generation *serving, *begun, *draining; /* draining: a list */
+	struct watch hup, term, intr, child, stop_limit;
+	bool stopping, failed;
+	int ready_fd;
+};
+
+static const struct {
+	const char *name;
+	int facility;
+} facilities[] = {
+	{ "mail", LOG_MAIL }, { "daemon", LOG_DAEMON }, { "user", LOG_USER }, { "auth", LOG_AUTH },
+	{ "local0", LOG_LOCAL0 }, { "local1", LOG_LOCAL1 }, { "local2", LOG_LOCAL2 }, { "local3", LOG_LOCAL3 },
+	{ "local4", LOG_LOCAL4 }, { "local5", LOG_LOCAL5 }, { "local6", LOG_LOCAL6 }, { "local7", LOG_LOCAL7 },
+};
+
+bool
+master_open_log(const struct snapshot *snap, bool foreground)
+{
+	const char *target = foreground && !rules_is_set(snap->rules, P_gatehouse_log)
+	    ? "stderr"
+	    : rules_text(snap->rules, P_gatehouse_log);
+	const char *name = rules_text(snap->rules, P_syslog_facility);
+	int facility = LOG_MAIL;
+
+	for (size_t i = 0; i < sizeof facilities / sizeof facilities[0]; i++)
+		if (strcmp(facilities[i].name, name) == 0)
+			facility = facilities[i].facility;
+	if (log_open(target, rules_text(snap->rules, P_syslog_name), facility))
+		return true;
+	fprintf(stderr, "gatehouse: gatehouse_log: cannot open %s: %s\n", target, strerror(errno));
+	return false;
+}
+
+/* Descriptors: two a session and some of our own. The hard limit is all we can ask for. */
+static void
+raise_limits(const struct snapshot *snap)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+	if (limit.rlim_max / 2 * snap->workers < snap->sessions_max)
+		log_warning("gatehouse_session_limit = %zu needs about %zu file descriptors a worker, the limit is "
+		    "%llu: raise it (LimitNOFILE=), or clients beyond it get 421",
+		    snap->sessions_max, snap->sessions_max * 2 / snap->workers + 64,
+		    (unsigned long long)limit.rlim_max);
+}
+
+static struct listen_group *
+find_group(struct master *m, const struct endpoint *at)
+{
+	for (size_t i = 0; i < m->group_count; i++)
+		if (m->groups[i].at.port == at->port && addr_equal(&m->groups[i].at.addr, &at->addr))
+			return &m->groups[i];
+	return NULL;
+}
+
+/* Opens what the snapshot asks for and we do not have. On failure what was opened is closed again. */
+static bool
+open_listeners(struct master *m, struct snapshot *snap)
+{
+	size_t before = m->group_count;
+	char reason[256];
+	struct buf err = BUF(reason);
+
+	for (size_t i = 0; i < snap->listener_count; i++) {
+		struct endpoint *at = &snap->listeners[i].at;
+		if (find_group(m, at) != NULL)
+			continue;
+		assert(m->group_count < LISTENERS_MAX);
+		struct listen_group *g = &m->groups[m->group_count];
+		if (!listen_inherit(g, at, snap->workers, &err) &&
+		    (err.len > 0 || !listen_open(g, at, snap->workers, &err))) {
+			log_error("%s", reason);
+			while (m->group_count > before)
+				listen_close(&m->groups[--m->group_count]);
+			return false;
+		}
+		*at = g->at; /* with the port chosen for port 0 */
+		m->group_count++;
+	}
+	return true;
+}
+
+static void
+close_unused_listeners(struct master *m, const struct snapshot *snap)
+{
+	for (size_t i = m->group_count; i-- > 0;) {
+		bool used = false;
+		for (size_t k = 0; snap != NULL && k < snap->listener_count; k++)
+			used = used || find_group(m, &snap->listeners[k].at) == &m->groups[i];
+		if (used)
+			continue;
+		listen_close(&m->groups[i]);
+		m->groups[i] = m->groups[--m->group_count];
+	}
+}
+
+static void on_ready(int, short, void *);
+static void on_again(int, short, void *);
+static void on_drain_limit(int, short, void *);
+
+static int
+open_journal(const struct snapshot *snap)
+{
+	const char *path = rules_text(snap->rules, P_gatehouse_record_log);
+
+	if (*path == '\0')
+		return -1;
+	int fd = strcmp(path, "stderr") == 0 ? dup(2) : open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+	if (fd < 0)
+		log_warning("gatehouse_record_log: cannot open %s: %s; no records are written", path, strerror(errno));
+	return fd;
+}
+
+static struct generation *
+generation_new(struct master *m, struct snapshot *snap)
+{
+	struct generation *g = mem_alloc(sizeof *g + snap->workers * sizeof g->seats[0]);
+
+	g->master = m;
+	g->snap = snap;
+	g->journal_fd = open_journal(snap);
+	g->seat_count = snap->workers;
+	watch_init_timer(&g->limit, m->loop, on_drain_limit, g);
+	for (unsigned i = 0; i < g->seat_count; i++) {
+		struct seat *seat = &g->seats[i];
+		seat->generation = g;
+		seat->number = i;
+		seat->channel = -1;
+		watch_init_timer(&seat->again, m->loop, on_again, seat);
+	}
+	return g;
+}
+
+static void
+generation_free(struct generation *g)
+{
+	for (size_t i = 0; i < g->seat_count; i++)
+		watch_stop(&g->seats[i].again);
+	watch_stop(&g->limit);
+	if (g->journal_fd >= 0)
+		close(g->journal_fd);
+	snapshot_free(&g->snap);
+	free(g);
+}
+
+/* The child's side of a fork. */
+static _Noreturn void
+become_worker(struct seat *seat, int channel, int store_fd)
+{
+	struct master *m = seat->generation->master;
+	struct worker_start start = { .snap = seat->generation->snap, .number = seat->number,
+		.shared = m->shared, .slot = seat->slot, .orders_fd = channel, .store_fd = store_fd,
+		.journal_fd = seat->generation->journal_fd };
+
+	for (size_t i = 0; i < start.snap->listener_count; i++) {
+		const struct listen_group *g = find_group(m, &start.snap->listeners[i].at);
+		assert(g != NULL && seat->number < g->count);
+		start.listen_fds[i] = g->fds[seat->number];
+	}
+	int status = worker_main(&start);
+	log_flush();
+	_exit(status);
+}
+
+static void
+try_later(struct seat *seat)
+{
+	seat->backoff_ms = seat->backoff_ms == 0 ? BACKOFF_FIRST_MS : seat->backoff_ms * 2;
+	if (seat->backoff_ms > BACKOFF_MOST_MS)
+		seat->backoff_ms = BACKOFF_MOST_MS;
+	watch_start_once(&seat->again, seat->backoff_ms);
+}
+
+static void
+spawn(struct seat *seat)
+{
+	struct master *m = seat->generation->master;
+	int pair[2], store_fd = -1;
+
+	seat->slot = shared_take(m->shared);
+	if (seat->slot == NULL || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) {
+		if (seat->slot != NULL)
+			shared_give(m->shared, seat->slot);
+		log_error("cannot start worker %u: %s", seat->number, seat->slot == NULL ? "too many draining" : strerror(errno));
+		try_later(seat);
+		return;
+	}
+	if (m->store != NULL)
+		store_fd = store_writer_feed(m->store);
+	log_flush();
+	seat->pid = fork();
+	if (seat->pid == 0)
+		become_worker(seat, pair[1], store_fd);
+	close(pair[1]);
+	if (store_fd >= 0)
+		close(store_fd);
+	if (seat->pid < 0) {
+		log_error("cannot start worker %u: fork: %s", seat->number, strerror(errno));
+		seat->pid = 0;
+		close(pair[0]);
+		shared_give(m->shared, seat->slot);
+		try_later(seat);
+		return;
+	}
+	seat->channel = pair[0];
+	seat->is_ready = false;
+	seat->started_us = clock_now_us();
+	watch_init(&seat->ready, m->loop, seat->channel, WATCH_READ, on_ready, seat);
+	watch_start(&seat->ready);
+}
+
+static void
+close_channel(struct seat *seat)
+{
+	if (seat->channel < 0)
+		return;
+	watch_stop(&seat->ready);
+	close(seat->channel);
+	seat->channel = -1;
+}
+
+static bool
+all_gone(const struct generation *g)
+{
+	for (size_t i = 0; i < g->seat_count; i++)
+		if (g->seats[i].pid != 0)
+			return false;
+	return true;
+}
+
+static void
+finish_if_gone(struct generation *g)
+{
+	struct master *m = g->master;
+
+	if (!all_gone(g))
+		return;
+	for (struct generation **p = &m->draining; *p != NULL; p = &(*p)->next)
+		if (*p == g) {
+			*p = g->next;
+			generation_free(g);
+			break;
+		}
+	if (m->stopping && m->draining == NULL)
+		loop_stop(m->loop);
+}
+
+/* Its workers take no new clients and end with the last one they have. */
+static void
+drain(struct generation *g)
+{
+	struct master *m = g->master;
+
+	g->phase = GEN_DRAINING;
+	g->next = m->draining;
+	m->draining = g;
+	for (size_t i = 0; i < g->seat_count; i++) {
+		watch_stop(&g->seats[i].again);
+		close_channel(&g->seats[i]);
+	}
+	watch_start_once(&g->limit, rules_seconds(g->snap->rules, P_gatehouse_drain_time_limit) * 1000);
+	finish_if_gone(g);
+}
+
+static void
+signal_all(const struct generation *g, int signo)
+{
+	for (size_t i = 0; i < g->seat_count; i++)
+		if (g->seats[i].pid != 0)
+			kill(g->seats[i].pid, signo);
+}
+
+static void
+on_drain_limit(int fd, short what, void *arg)
+{
+	const struct generation *g = arg;
+
+	(void)fd, (void)what;
+	log_warning("workers still busy after gatehouse_drain_time_limit are ended");
+	signal_all(g, SIGTERM);
+}
+
+static void
+announce(struct master *m, const struct snapshot *snap)
+{
+	char at[ADDR_TEXT_SIZE];
+
+	log_info("ready: %zu workers, %zu sessions of %zu bytes", snap->workers, snap->sessions_max,
+	    sizeof(struct session) + sizeof(struct client));
+	for (size_t i = 0; i < snap->listener_count; i++)
+		log_info("listening on [%s]:%u%s", addr_format(&snap->listeners[i].at.addr, at),
+		    snap->listeners[i].at.port, snap->listeners[i].proxy ? " for a proxy" : "");
+	notify("READY=1\n");
+	if (m->ready_fd >= 0) {
+		(void)!write(m->ready_fd, "R", 1);
+		close(m->ready_fd);
+		m->ready_fd = -1;
+	}
+}
+
+/* The new generation serves: the one before it drains. */
+static void
+take_charge(struct generation *g)
+{
+	struct master *m = g->master;
+	struct generation *before = m->serving;
+
+	g->phase = GEN_SERVING;
+	m->serving = g;
+	m->begun = NULL;
+	announce(m, g->snap);
+	if (before == NULL)
+		return;
+	close_unused_listeners(m, g->snap);
+	drain(before);
+}
+
+static void
+on_ready(int fd, short what, void *arg)
+{
+	struct seat *seat = arg;
+	struct generation *g = seat->generation;
+	char byte;
+
+	(void)what;
+	if (recv(fd, &byte, 1, MSG_DONTWAIT) != 1) {
+		watch_stop(&seat->ready); /* its end is closed: the signal will tell */
+		return;
+	}
+	seat->is_ready = true;
+	if (g->phase != GEN_BEGUN)
+		return;
+	for (size_t i = 0; i < g->seat_count; i++)
+		if (!g->seats[i].is_ready)
+			return;
+	take_charge(g);
+}
+
+static void
+begin(struct master *m, struct snapshot *snap)
+{
+	struct generation *g = generation_new(m, snap);
+
+	m->begun = g;
+	for (size_t i = 0; i < g->seat_count; i++)
+		spawn(&g->seats[i]);
+}
+
+/* A worker of the new generation died before it served: the old one stays in charge. */
+static void
+abandon(struct generation *g)
+{
+	struct master *m = g->master;
+
+	m->begun = NULL;
+	if (m->serving == NULL) {
+		m->failed = true;
+		log_fatal("the workers cannot start");
+	} else {
+		log_error("the new workers cannot start; the old configuration stays in force");
+		notify("READY=1\n");
+	}
+	signal_all(g, SIGTERM);
+	close_unused_listeners(m, m->serving == NULL ? NULL : m->serving->snap);
+	drain(g);
+	if (m->failed)
+		loop_stop(m->loop);
+}
+
+static void
+on_again(int fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	spawn(arg);
+}
+
+static void
+log_death(const struct seat *seat, int status)
+{
+	if (WIFSIGNALED(status))
+		log_warning("worker %u (process %ld) was killed by signal %d", seat->number, (long)seat->pid, WTERMSIG(status));
+	else if (WEXITSTATUS(status) != 0 || seat->generation->phase != GEN_DRAINING)
+		log_warning("worker %u (process %ld) ended with status %d", seat->number, (long)seat->pid, WEXITSTATUS(status));
+}
+
+static void
+bury(struct seat *seat, int status)
+{
+	struct generation *g = seat->generation;
+	struct master *m = g->master;
+
+	log_death(seat, status);
+	if (m->store != NULL && WIFSIGNALED(status) && (WTERMSIG(status) == SIGBUS || WTERMSIG(status) == SIGSEGV))
+		store_writer_suspect(m->store);
+	close_channel(seat);
+	shared_give(m->shared, seat->slot);
+	seat->pid = 0;
+	if (g->phase == GEN_DRAINING) {
+		finish_if_gone(g);
+	} else if (g->phase == GEN_BEGUN) {
+		abandon(g);
+	} else {
+		if (clock_now_us() - seat->started_us > LIVED_LONG_US)
+			seat->backoff_ms = 0;
+		try_later(seat);
+	}
+}
+
+static struct seat *
+find_seat(struct generation *g, pid_t pid)
+{
+	for (size_t i = 0; g != NULL && i < g->seat_count; i++)
+		if (g->seats[i].pid == pid)
+			return &g->seats[i];
+	return NULL;
+}
+
+static void
+on_child(int signo, short what, void *arg)
+{
+	struct master *m = arg;
+	int status;
+	pid_t pid;
+
+	(void)signo, (void)what;
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		struct seat *seat = find_seat(m->serving, pid);
+		if (seat == NULL)
+			seat = find_seat(m->begun, pid);
+		for (struct generation *g = m->draining; g != NULL && seat == NULL; g = g->next)
+			seat = find_seat(g, pid);
+		if (seat != NULL)
+			bury(seat, status);
+		else if (m->sink != NULL)
+			sinkhole_child_died(m->sink, pid, status);
+	}
+}
+
+static void
+log_diag(void *arg, enum diag_level level, const char *text)
+{
+	static const enum log_level levels[] = {
+		[DIAG_NOTICE] = LOG_LEVEL_INFO, [DIAG_WARNING] = LOG_LEVEL_WARNING, [DIAG_ERROR] = LOG_LEVEL_ERROR,
+	};
+
+	(void)arg;
+	log_line(levels[level], LOG_PROGRAM, "%s", text);
+}
+
+static int64_t
+sweep_interval(const struct snapshot *snap)
+{
+	return rules_seconds(snap->rules, P_postscreen_cache_cleanup_interval);
+}
+
+static void
+reload(struct master *m)
+{
+	struct diag *diag = diag_new();
+	struct snapshot *snap = snapshot_load(m->start->config_dir, m->start->overrides, m->start->override_count, diag);
+
+	diag_each(diag, log_diag, NULL);
+	bool usable = snap != NULL && diag_count(diag, DIAG_ERROR) == 0;
+	diag_free(&diag);
+	if (usable && snap->workers != m->serving->snap->workers) {
+		log_warning("gatehouse_workers: %zu stays in force until a restart", m->serving->snap->workers);
+		snap->workers = m->serving->snap->workers;
+	}
+	if (!usable || !open_listeners(m, snap)) {
+		log_error("reload: the old configuration stays in force");
+		snapshot_free(&snap);
+		notify("READY=1\n");
+		return;
+	}
+	master_open_log(snap, m->start->foreground);
+	if (m->store != NULL)
+		store_writer_rules(m->store, &snap->policy, sweep_interval(snap));
+	begin(m, snap);
+}
+
+static void
+on_hup(int signo, short what, void *arg)
+{
+	struct master *m = arg;
+
+	(void)signo, (void)what;
+	if (m->stopping || m->serving == NULL)
+		return;
+	if (m->begun != NULL) {
+		log_warning("reload: the one before is not finished; send it again later");
+		return;
+	}
+	log_info("reload");
+	notify_reloading();
+	reload(m);
+}
+
+/* The store's file is a new one: only new workers can see it. */
+static void
+on_store_renewal(void *arg)
+{
+	struct master *m = arg;
+
+	if (!m->stopping && m->serving != NULL && m->begun == NULL)
+		reload(m);
+}
+
+static void
+on_stop_limit(int fd, short what, void *arg)
+{
+	struct master *m = arg;
+
+	(void)fd, (void)what;
+	for (struct generation *g = m->draining; g != NULL; g = g->next)
+		signal_all(g, SIGKILL);
+}
+
+static void
+on_term(int signo, short what, void *arg)
+{
+	struct master *m = arg;
+
+	(void)signo, (void)what;
+	if (m->stopping)
+		return;
+	m->stopping = true;
+	log_info("stopping");
+	notify("STOPPING=1\n");
+	close_unused_listeners(m, NULL);
+	struct generation *serving = m->serving, *begun = m->begun;
+	m->serving = m->begun = NULL;
+	if (begun != NULL)
+		drain(begun);
+	if (serving != NULL)
+		drain(serving);
+	for (struct generation *g = m->draining; g != NULL; g = g->next)
+		signal_all(g, SIGTERM);
+	watch_start_once(&m->stop_limit, STOP_LIMIT_MS);
+	if (m->draining == NULL)
+		loop_stop(m->loop);
+}
+
+static void
+watch_signals(struct master *m)
+{
+	watch_init_signal(&m->hup, m->loop, SIGHUP, on_hup, m);
+	watch_init_signal(&m->term, m->loop, SIGTERM, on_term, m);
+	watch_init_signal(&m->intr, m->loop, SIGINT, on_term, m);
+	watch_init_signal(&m->child, m->loop, SIGCHLD, on_child, m);
+	watch_init_timer(&m->stop_limit, m->loop, on_stop_limit, m);
+	watch_start(&m->hup);
+	watch_start(&m->term);
+	watch_start(&m->intr);
+	watch_start(&m->child);
+}
+
+static void
+flush_logs(void *arg)
+{
+	(void)arg;
+	log_flush();
+}
+
+static bool
+open_shop(struct master *m, struct snapshot *snap)
+{
+	m->shared = shared_new();
+	if (m->shared == NULL) {
+		log_fatal("no memory to share with the workers: %s", strerror(errno));
+		return false;
+	}
+	raise_limits(snap);
+	if (!open_listeners(m, snap))
+		return false;
+	if (snap->backend == BACKEND_SINK) {
+		m->sink = sinkhole_open(m->loop, snap);
+		if (m->sink == NULL)
+			return false;
+	}
+	if (snap->store_path != NULL) {
+		m->store = store_writer_open(m->loop, snap->store_path, snap->user, &snap->policy, sweep_interval(snap));
+		store_writer_on_renewal(m->store, on_store_renewal, m);
+	}
+	return true;
+}
+
+int
+master_main(const struct master_start *start)
+{
+	static struct master m;
+
+	m = (struct master){ .loop = loop_new(), .start = start, .ready_fd = start->ready_fd };
+	signal(SIGPIPE, SIG_IGN);
+	loop_after_turn(m.loop, flush_logs, NULL);
+	watch_signals(&m);
+	if (open_shop(&m, start->snap)) {
+		begin(&m, start->snap);
+		loop_run(m.loop);
+	} else {
+		struct snapshot *snap = start->snap;
+		snapshot_free(&snap);
+		m.failed = true;
+	}
+	sinkhole_close(&m.sink);
+	store_writer_free(&m.store);
+	close_unused_listeners(&m, NULL);
+	shared_free(&m.shared);
+	loop_free(&m.loop);
+	if (!m.failed)
+		log_info("stopped");
+	log_flush();
+	return m.failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
