@@ -1,6 +1,6 @@
 #include "config.h"
 
-#include "policy/policy.h"
+#include "policy/store.h"
 
 static const char *const words[CHECKS] = {
 #define CHECK(id, word, when, enable, ttl, action) [CHECK_##id] = (word),
@@ -47,16 +47,25 @@ record_parse(struct record *out, struct span text)
 	}
 }
 
+struct record
+record_settled(const struct record *record, uint8_t enabled)
+{
+	struct record settled = *record;
+
+	for (unsigned i = 0; i < CHECKS; i++)
+		if (settled.expires_at[i] <= STAMP_NEW)
+			settled.expires_at[i] =
+			    (enabled & CHECK_BIT(i)) ? STAMP_NEW : STAMP_DISABLED;
+	return settled;
+}
+
 void
 record_format(const struct record *record, uint8_t enabled, struct buf *out)
 {
-	for (unsigned i = 0; i < CHECKS; i++) {
-		int64_t stamp = record->expires_at[i];
+	struct record settled = record_settled(record, enabled);
 
-		if (stamp <= STAMP_NEW)
-			stamp = (enabled & CHECK_BIT(i)) ? STAMP_NEW : STAMP_DISABLED;
-		buf_printf(out, "%s%lld", i ? ";" : "", (long long)stamp);
-	}
+	for (unsigned i = 0; i < CHECKS; i++)
+		buf_printf(out, "%s%lld", i ? ";" : "", (long long)settled.expires_at[i]);
 }
 
 bool

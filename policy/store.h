@@ -1,0 +1,73 @@
+/*
+ * policy/store.h: what the reader, the writer and the tool of the allowlist store have in common.
+ * Inside the policy room only.
+ */
+#ifndef POLICY_STORE_H
+#define POLICY_STORE_H
+
+#include <lmdb.h>
+#include <sys/types.h>
+#include "policy/policy.h"
+
+/* When the last sweep was complete, decimal Unix seconds. Not a client. */
+#define STORE_SWEPT_KEY "_LAST_CACHE_CLEANUP_COMPLETED_"
+
+/* One environment, opened by one process. LMDB forbids a second one of the same file. */
+struct store_env {
+	MDB_env *env; /* null: not open */
+	MDB_dbi dbi;
+	dev_t dev; /* which data file this is */
+	ino_t ino;
+};
+
+/*
+ * flags: MDB_RDONLY or 0. Returns 0 or a code for mdb_strerror(): LMDB's (negative) or errno's. The
+ * directory must exist.
+ */
+int store_env_open(struct store_env *, const char *path, unsigned flags);
+void store_env_close(struct store_env *);
+/* False if the data file was deleted or replaced since. */
+bool store_env_is_current(const struct store_env *, const char *path);
+/* Starts a transaction; follows a map that another process has grown. Returns a code. */
+int store_begin(struct store_env *, unsigned flags, MDB_txn **);
+/* The code says that the file is not, or no longer, a sound environment. */
+bool store_is_damage(int code);
+/* Doubles the map. No transaction of this process may be open. Returns a code. */
+int store_grow(struct store_env *);
+
+MDB_val store_key(const struct addr *, char text[ADDR_TEXT_SIZE]);
+MDB_val store_value(const struct record *, char text[RECORD_TEXT_SIZE]); /* of a settled record */
+
+/* As the record will read when it has been written and read again. */
+struct record record_settled(const struct record *, uint8_t enabled);
+
+/*
+ * Makes the directory if it is missing, 0700 and owned by `user` (null: by us). False with the reason
+ * in err if it is no directory, or belongs to somebody else.
+ */
+bool store_prepare(const char *path, const char *user, struct buf *err);
+/* Gives the files of an open environment to `user`, if we are root. */
+void store_chown(const char *path, const char *user);
+
+/*
+ * Reads the whole file in a process of its own, which may crash over it. Blocks, at most ten seconds
+ * (0.2 s for a million records). No environment may be open in this process.
+ */
+enum store_health { STORE_GOOD, STORE_DAMAGED, STORE_UNKNOWN };
+enum store_health store_examine(const char *path);
+/* Renames the files of a damaged environment; what was set aside before is replaced. */
+bool store_set_aside(const char *path);
+
+/* What a worker sends to the writer, one message each. */
+enum feed_kind {
+	FEED_PUT = 1,
+	FEED_BLIND,  /* this worker could not open the store */
+	FEED_DAMAGE, /* this worker met a damaged page */
+};
+struct feed_message {
+	uint8_t kind;
+	struct addr client;
+	struct record record; /* settled */
+};
+
+#endif

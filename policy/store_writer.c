@@ -1,0 +1,622 @@
+#include "config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "policy/store.h"
+
+#define LOG_PROGRAM "postscreen"
+
+#define BATCH 200         /* updates that are committed at once */
+#define UPDATES_MAX 1024  /* kept while the store cannot be written */
+#define COMMIT_MS 500
+#define RETRY_MS 2000     /* a store that is not open, or a commit that failed */
+#define TICK_MS 10000     /* is the file still ours, has a reader died */
+#define FEED_BURST 64     /* messages of one worker in one turn */
+#define SLICE_RECORDS 10000
+#define SLICE_US 4000     /* of looking; the commit comes on top */
+#define RENEWAL_MIN_US (60 * 1000000LL)
+#define RENEWAL_MAX_US (3600 * 1000000LL)
+#define SAY_AGAIN_US (60 * 1000000LL)
+
+struct update {
+	struct addr client;
+	struct record record;
+};
+
+struct feed {
+	struct watch watch;
+	struct store_writer *writer;
+	struct feed *next;
+	int fd;
+};
+
+struct sweep {
+	bool on;
+	int retained, dropped;
+	size_t key_len; /* 0: begin */
+	char key[512];  /* the next to look at; LMDB's longest is 511 */
+};
+
+struct store_writer {
+	struct loop *loop;
+	char *path, *user;
+	struct policy_rules rules;
+	int64_t sweep_s;
+	struct store_env db;
+	dev_t known_dev; /* the file that readers have seen, if any */
+	ino_t known_ino;
+	struct watch commit_timer, tick, sweep_timer;
+	struct feed *feeds;
+	struct update updates[UPDATES_MAX];
+	size_t update_count;
+	uint64_t updates_lost;
+	struct sweep sweep, slice; /* slice: as it will be once committed */
+	struct {
+		bool wanted;
+		int64_t next_us, span_us;
+		void (*fn)(void *arg);
+		void *arg;
+	} renewal;
+	struct {
+		bool on;
+		int64_t next_us;
+		char text[256];
+	} trouble;
+	bool suspect;
+	int64_t next_examine_us;
+	struct log_limit lost_limit;
+};
+
+/* Says it once, and again every minute while it lasts. */
+static void
+trouble(struct store_writer *w, const char *what, const char *why)
+{
+	char text[sizeof w->trouble.text];
+	struct buf out = BUF(text);
+	int64_t now_us = clock_now_us();
+
+	buf_printf(&out, "%s: %s", what, why);
+	if (!w->trouble.on || now_us >= w->trouble.next_us || strcmp(text, w->trouble.text) != 0) {
+		log_warning("cache lmdb:%s: %s -- screening goes on without memory", w->path, text);
+		w->trouble.next_us = now_us + SAY_AGAIN_US;
+		memcpy(w->trouble.text, text, sizeof text);
+	}
+	w->trouble.on = true; /* fail open */
+}
+
+static void
+trouble_over(struct store_writer *w)
+{
+	if (w->trouble.on)
+		log_info("cache lmdb:%s: works again", w->path);
+	w->trouble.on = false;
+}
+
+/* Opening. */
+
+static void
+want_renewal(struct store_writer *w)
+{
+	w->renewal.wanted = w->renewal.fn != NULL;
+}
+
+static void
+renew_readers(struct store_writer *w)
+{
+	int64_t now_us = loop_now_us(w->loop);
+
+	if (!w->renewal.wanted || w->db.env == NULL || now_us < w->renewal.next_us)
+		return;
+	w->renewal.wanted = false;
+	/* Readers that stay blind although the writer sees must not keep the workers restarting. */
+	if (now_us > w->renewal.next_us + RENEWAL_MAX_US)
+		w->renewal.span_us = RENEWAL_MIN_US;
+	w->renewal.next_us = now_us + w->renewal.span_us;
+	if (w->renewal.span_us < RENEWAL_MAX_US)
+		w->renewal.span_us *= 2;
+	w->renewal.fn(w->renewal.arg);
+}
+
+static void sweep_schedule(struct store_writer *w);
+
+static bool
+examined(struct store_writer *w)
+{
+	switch (store_examine(w->path)) {
+	case STORE_GOOD:
+		return true;
+	case STORE_UNKNOWN:
+		trouble(w, "cannot be examined", "no answer about its state");
+		return false;
+	case STORE_DAMAGED:
+		break;
+	}
+	if (!store_set_aside(w->path)) {
+		trouble(w, "is damaged, and cannot be set aside", strerror(errno));
+		return false;
+	}
+	log_warning("cache lmdb:%s: was damaged: set aside as data.mdb.damaged, a new one is begun", w->path);
+	return true;
+}
+
+static bool
+open_store(struct store_writer *w)
+{
+	char text[200];
+	struct buf why = BUF(text);
+
+	if (!store_prepare(w->path, w->user, &why)) {
+		trouble(w, "cannot open", text);
+		return false;
+	}
+	if (!examined(w))
+		return false;
+	int code = store_env_open(&w->db, w->path, 0);
+	if (code != 0) {
+		trouble(w, "cannot open", mdb_strerror(code));
+		return false;
+	}
+	store_chown(w->path, w->user);
+	if (w->known_ino != w->db.ino || w->known_dev != w->db.dev)
+		want_renewal(w);
+	w->known_dev = w->db.dev;
+	w->known_ino = w->db.ino;
+	sweep_schedule(w);
+	return true;
+}
+
+static void
+sweep_stopped(struct store_writer *w)
+{
+	if (w->sweep.on && (w->sweep.retained > 0 || w->sweep.dropped > 0))
+		log_info("cache lmdb:%s partial cleanup: retained=%d dropped=%d entries", w->path,
+		    w->sweep.retained, w->sweep.dropped);
+	w->sweep.on = false;
+}
+
+static void
+close_store(struct store_writer *w)
+{
+	sweep_stopped(w);
+	watch_stop(&w->sweep_timer);
+	store_env_close(&w->db);
+	watch_start_once(&w->tick, RETRY_MS);
+}
+
+/* A code that no waiting mends: look at the file, or at least open it anew. */
+static bool
+is_lost(int code)
+{
+	return store_is_damage(code) || code == MDB_PANIC;
+}
+
+static void
+failed(struct store_writer *w, const char *what, int code)
+{
+	trouble(w, what, mdb_strerror(code));
+	if (is_lost(code))
+		close_store(w);
+}
+
+/* Updates. */
+
+static int
+put_all(struct store_writer *w, MDB_txn *txn)
+{
+	char key_text[ADDR_TEXT_SIZE], value_text[RECORD_TEXT_SIZE];
+
+	for (size_t i = 0; i < w->update_count; i++) {
+		MDB_val key = store_key(&w->updates[i].client, key_text);
+		MDB_val value = store_value(&w->updates[i].record, value_text);
+		int code = mdb_put(txn, w->db.dbi, &key, &value, 0);
+		if (code != 0)
+			return code;
+	}
+	return 0;
+}
+
+/* Runs fn in one transaction; when the map is full, again in a bigger one. */
+static int
+transact(struct store_writer *w, int (*fn)(struct store_writer *, MDB_txn *))
+{
+	MDB_txn *txn;
+
+	for (;;) {
+		int code = store_begin(&w->db, 0, &txn);
+		if (code != 0)
+			return code;
+		code = fn(w, txn);
+		if (code == 0)
+			code = mdb_txn_commit(txn);
+		else
+			mdb_txn_abort(txn);
+		if (code != MDB_MAP_FULL)
+			return code;
+		code = store_grow(&w->db);
+		if (code != 0)
+			return code;
+	}
+}
+
+static void
+commit(struct store_writer *w)
+{
+	if (w->update_count == 0 || w->db.env == NULL)
+		return;
+	int code = transact(w, put_all);
+	if (code != 0) {
+		failed(w, "cannot write", code);
+		watch_start_once(&w->commit_timer, RETRY_MS);
+		return;
+	}
+	trouble_over(w);
+	w->update_count = 0;
+	watch_stop(&w->commit_timer);
+}
+
+static void
+on_commit_timer(int fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	commit(arg);
+}
+
+static void
+update_lost(struct store_writer *w)
+{
+	unsigned held;
+
+	w->updates_lost++;
+	if (log_allowed(&w->lost_limit, loop_now_us(w->loop), &held))
+		log_warning("cache lmdb:%s: %llu updates lost since start: the store cannot be written",
+		    w->path, (unsigned long long)w->updates_lost); /* fail open */
+}
+
+static void
+add_update(struct store_writer *w, const struct feed_message *m)
+{
+	if (w->update_count == UPDATES_MAX) {
+		update_lost(w);
+		return;
+	}
+	w->updates[w->update_count++] = (struct update){ m->client, m->record };
+	if (w->update_count == BATCH)
+		commit(w);
+	else if (!watch_active(&w->commit_timer))
+		watch_start_once(&w->commit_timer, COMMIT_MS);
+}
+
+/* Feeds. The workers are jailed because they may fall: nothing they send is taken on trust. */
+
+static void
+take_message(struct store_writer *w, const struct feed_message *m)
+{
+	switch (m->kind) {
+	case FEED_PUT:
+		if (m->client.family == 4 || m->client.family == 6)
+			add_update(w, m);
+		break;
+	case FEED_BLIND:
+		want_renewal(w);
+		break;
+	case FEED_DAMAGE:
+		w->suspect = true;
+		break;
+	default:
+		break;
+	}
+}
+
+static void
+feed_close(struct store_writer *w, struct feed *feed)
+{
+	struct feed **at = &w->feeds;
+
+	while (*at != feed)
+		at = &(*at)->next;
+	*at = feed->next;
+	watch_stop(&feed->watch);
+	close(feed->fd);
+	free(feed);
+}
+
+static void
+on_feed(int fd, short what, void *arg)
+{
+	struct feed *feed = arg;
+	struct store_writer *w = feed->writer;
+	struct feed_message m;
+
+	(void)what;
+	for (int i = 0; i < FEED_BURST; i++) {
+		ssize_t n = recv(fd, &m, sizeof m, MSG_DONTWAIT | MSG_TRUNC);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n <= 0) {
+			feed_close(w, feed);
+			return;
+		}
+		if (n == (ssize_t)sizeof m)
+			take_message(w, &m);
+	}
+}
+
+int
+store_writer_feed(struct store_writer *w)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
+		return -1;
+	struct feed *feed = mem_alloc(sizeof *feed);
+	feed->writer = w;
+	feed->fd = pair[0];
+	feed->next = w->feeds;
+	w->feeds = feed;
+	watch_init(&feed->watch, w->loop, feed->fd, WATCH_READ, on_feed, feed);
+	watch_start(&feed->watch);
+	return pair[1];
+}
+
+/* The sweep. */
+
+static bool
+is_swept_key(const MDB_val *key)
+{
+	return key->mv_size == sizeof STORE_SWEPT_KEY - 1 &&
+	    memcmp(key->mv_data, STORE_SWEPT_KEY, key->mv_size) == 0;
+}
+
+static int
+sweep_one(struct store_writer *w, MDB_cursor *cursor, const MDB_val *key, const MDB_val *value,
+    struct sweep *count)
+{
+	struct record record;
+
+	if (is_swept_key(key))
+		return 0;
+	record_parse(&record, (struct span){ value->mv_data, value->mv_size });
+	if (record_keep(&record, &w->rules, loop_wall_s(w->loop))) {
+		count->retained++;
+		return 0;
+	}
+	count->dropped++;
+	return mdb_cursor_del(cursor, 0);
+}
+
+/* MDB_NOTFOUND: that was the last record. 0: next stands in count->key. */
+static int
+sweep_some(struct store_writer *w, MDB_cursor *cursor, struct sweep *count)
+{
+	MDB_val key = { count->key_len, count->key }, value;
+	int64_t until_us = clock_now_us() + SLICE_US;
+	int code = mdb_cursor_get(cursor, &key, &value, count->key_len ? MDB_SET_RANGE : MDB_FIRST);
+
+	for (int i = 1; code == 0; i++) {
+		if (i == SLICE_RECORDS || (i % 64 == 0 && clock_now_us() >= until_us)) {
+			memcpy(count->key, key.mv_data, key.mv_size);
+			count->key_len = key.mv_size;
+			return 0;
+		}
+		code = sweep_one(w, cursor, &key, &value, count);
+		if (code == 0)
+			code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+	}
+	return code;
+}
+
+static int
+put_swept_at(struct store_writer *w, MDB_txn *txn)
+{
+	char text[32];
+	struct buf out = BUF(text);
+
+	buf_printf(&out, "%lld", (long long)loop_wall_s(w->loop));
+	MDB_val key = { sizeof STORE_SWEPT_KEY - 1, (void *)(uintptr_t)STORE_SWEPT_KEY };
+	MDB_val value = { out.len, text };
+	return mdb_put(txn, w->db.dbi, &key, &value, 0);
+}
+
+/* One slice in its transaction, from w->sweep to w->slice: it may have to be done twice. */
+static int
+sweep_slice(struct store_writer *w, MDB_txn *txn)
+{
+	MDB_cursor *cursor;
+	int code = mdb_cursor_open(txn, w->db.dbi, &cursor);
+
+	if (code != 0)
+		return code;
+	w->slice = w->sweep;
+	code = sweep_some(w, cursor, &w->slice);
+	mdb_cursor_close(cursor);
+	if (code != MDB_NOTFOUND)
+		return code;
+	w->slice.on = false;
+	return put_swept_at(w, txn);
+}
+
+static void
+sweep_end(struct store_writer *w, int code)
+{
+	if (code == 0) {
+		log_info("cache lmdb:%s full cleanup: retained=%d dropped=%d entries", w->path,
+		    w->sweep.retained, w->sweep.dropped);
+	} else {
+		log_warning("lmdb:%s: cache cleanup scan terminated due to error: %s", w->path,
+		    mdb_strerror(code));
+		sweep_stopped(w);
+	}
+	if (code != 0 && is_lost(code))
+		failed(w, "cannot sweep", code);
+	else
+		watch_start_once(&w->sweep_timer, w->sweep_s * 1000);
+}
+
+static void
+on_sweep_timer(int fd, short what, void *arg)
+{
+	struct store_writer *w = arg;
+	int dead;
+
+	(void)fd, (void)what;
+	if (!w->sweep.on) {
+		memset(&w->sweep, 0, sizeof w->sweep);
+		w->sweep.on = true;
+		mdb_reader_check(w->db.env, &dead);
+	}
+	int code = transact(w, sweep_slice);
+	if (code == 0)
+		w->sweep = w->slice;
+	if (code != 0 || !w->sweep.on)
+		sweep_end(w, code);
+	else
+		watch_start_once(&w->sweep_timer, 0);
+}
+
+/* Unix seconds; 0 if there never was one. */
+static int64_t
+swept_at(struct store_writer *w)
+{
+	MDB_val key = { sizeof STORE_SWEPT_KEY - 1, (void *)(uintptr_t)STORE_SWEPT_KEY }, value;
+	uint64_t at = 0;
+	MDB_txn *txn;
+
+	if (store_begin(&w->db, MDB_RDONLY, &txn) != 0)
+		return 0;
+	if (mdb_get(txn, w->db.dbi, &key, &value) == 0)
+		(void)span_uint((struct span){ value.mv_data, value.mv_size }, INT32_MAX, &at);
+	mdb_txn_abort(txn);
+	return (int64_t)at;
+}
+
+static void
+sweep_schedule(struct store_writer *w)
+{
+	watch_stop(&w->sweep_timer);
+	if (w->sweep_s == 0 || w->db.env == NULL) {
+		sweep_stopped(w);
+		return;
+	}
+	int64_t wait_s = w->sweep.on ? 0 : swept_at(w) + w->sweep_s - loop_wall_s(w->loop);
+	if (wait_s > w->sweep_s)
+		wait_s = w->sweep_s; /* the clock was set back */
+	watch_start_once(&w->sweep_timer, wait_s > 0 ? wait_s * 1000 : 0);
+}
+
+/* Keeping house. */
+
+static void
+examine_if_suspect(struct store_writer *w)
+{
+	int64_t now_us = loop_now_us(w->loop);
+
+	if (!w->suspect || now_us < w->next_examine_us)
+		return;
+	w->suspect = false;
+	w->next_examine_us = now_us + RENEWAL_MIN_US;
+	if (w->db.env != NULL)
+		close_store(w); /* opening it again examines it */
+}
+
+static void
+check_file(struct store_writer *w)
+{
+	int dead = 0;
+
+	if (!store_env_is_current(&w->db, w->path)) {
+		trouble(w, "the data file", "was deleted or replaced");
+		w->known_ino = 0; /* the number may be used again */
+		close_store(w);
+		return;
+	}
+	/* The snapshot of a reader that died pins pages: the file would grow without end. */
+	if (mdb_reader_check(w->db.env, &dead) == 0 && dead > 0)
+		log_info("cache lmdb:%s: cleared %d dead readers", w->path, dead);
+}
+
+static void
+on_tick(int fd, short what, void *arg)
+{
+	struct store_writer *w = arg;
+
+	(void)fd, (void)what;
+	if (w->db.env != NULL)
+		check_file(w);
+	examine_if_suspect(w);
+	if (w->db.env == NULL && open_store(w)) {
+		trouble_over(w);
+		commit(w);
+	}
+	renew_readers(w);
+	watch_start_once(&w->tick, w->db.env != NULL ? TICK_MS : RETRY_MS);
+}
+
+struct store_writer *
+store_writer_open(struct loop *loop, const char *path, const char *user,
+    const struct policy_rules *rules, int64_t sweep_s)
+{
+	struct store_writer *w = mem_alloc(sizeof *w);
+
+	w->loop = loop;
+	w->path = mem_strdup(path);
+	w->user = user != NULL ? mem_strdup(user) : NULL;
+	w->rules = *rules;
+	w->sweep_s = sweep_s;
+	w->renewal.span_us = RENEWAL_MIN_US;
+	watch_init_timer(&w->commit_timer, loop, on_commit_timer, w);
+	watch_init_timer(&w->tick, loop, on_tick, w);
+	watch_init_timer(&w->sweep_timer, loop, on_sweep_timer, w);
+	watch_start_once(&w->tick, open_store(w) ? TICK_MS : RETRY_MS);
+	return w;
+}
+
+void
+store_writer_free(struct store_writer **writer)
+{
+	struct store_writer *w = *writer;
+
+	if (w == NULL)
+		return;
+	commit(w);
+	close_store(w);
+	watch_stop(&w->tick);
+	watch_stop(&w->commit_timer);
+	while (w->feeds != NULL)
+		feed_close(w, w->feeds);
+	free(w->path);
+	free(w->user);
+	free(w);
+	*writer = NULL;
+}
+
+void
+store_writer_rules(struct store_writer *w, const struct policy_rules *rules, int64_t sweep_s)
+{
+	w->rules = *rules;
+	if (sweep_s != w->sweep_s) {
+		w->sweep_s = sweep_s;
+		sweep_schedule(w);
+	}
+}
+
+void
+store_writer_on_renewal(struct store_writer *w, void (*fn)(void *arg), void *arg)
+{
+	w->renewal.fn = fn;
+	w->renewal.arg = arg;
+}
+
+void
+store_writer_suspect(struct store_writer *w)
+{
+	w->suspect = true;
+	watch_start_once(&w->tick, 0);
+}
