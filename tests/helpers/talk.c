@@ -1,7 +1,7 @@
 /*
  * talk: one SMTP conversation, as scripted on the command line.
  *
- *	talk [-q] [-s SOURCE] [-w LIMIT-MS] ADDRESS:PORT STEP...
+ *	talk [-q] [-s SOURCE] [-w LIMIT-MS] ADDRESS:PORT|/SOCKET STEP...
  *
  * Steps:	220		read one reply, all its lines; the code must match ('.' is any digit)
  *		220-		read one line that begins so
@@ -25,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 #ifdef HAVE_OPENSSL
@@ -268,6 +269,19 @@ run_step(struct talk *t, const char *text)
 }
 
 static bool
+parse_path(const char *text, struct sockaddr_storage *out, socklen_t *len)
+{
+	struct sockaddr_un *un = (struct sockaddr_un *)out;
+
+	if (strlen(text) >= sizeof un->sun_path)
+		return false;
+	un->sun_family = AF_UNIX;
+	memcpy(un->sun_path, text, strlen(text) + 1);
+	*len = sizeof *un;
+	return true;
+}
+
+static bool
 parse_address(const char *text, struct sockaddr_storage *out, socklen_t *len)
 {
 	struct sockaddr_in *v4 = (struct sockaddr_in *)out;
@@ -277,6 +291,8 @@ parse_address(const char *text, struct sockaddr_storage *out, socklen_t *len)
 	bool bracket = text[0] == '[';
 
 	memset(out, 0, sizeof(*out));
+	if (text[0] == '/')
+		return parse_path(text, out, len);
 	if (colon == NULL || (size_t)(colon - text) >= sizeof(host))
 		return false;
 	memcpy(host, text + bracket, (size_t)(colon - text) - 2 * (size_t)bracket);
