@@ -13,6 +13,7 @@
 struct lines {
 	FILE *file;
 	const char *name;
+	enum diag_level level; /* of a file that cannot be read */
 	struct diag *diag;
 	char *held; /* the physical line that ended the last logical one */
 	size_t held_size;
@@ -23,43 +24,31 @@ struct lines {
 };
 
 static struct lines *
-lines_new(FILE *file, const char *name, struct diag *diag)
+lines_new(FILE *file, const char *name, enum diag_level level, struct diag *diag)
 {
 	struct lines *l = mem_alloc(sizeof(*l));
 
-	*l = (struct lines){ .file = file, .name = name, .diag = diag, .held_len = -1 };
+	*l = (struct lines){ .file = file, .name = name, 
+	    .level = level, .diag = diag, .held_len = -1 };
 	return l;
 }
 
 struct lines *
-lines_open(const char *path, struct diag *diag)
+lines_open(const char *path, enum diag_level level, struct diag *diag)
 {
 	struct stat st;
 	FILE *file = fopen(path, "re");
 
 	if (file == NULL) {
-		diag_add(diag, DIAG_ERROR, path, 0, "cannot be opened: %s", strerror(errno));
+		diag_add(diag, level, path, 0, "cannot be opened: %s", strerror(errno));
 		return NULL;
 	}
 	if (fstat(fileno(file), &st) == 0 && S_ISDIR(st.st_mode)) {
-		diag_add(diag, DIAG_ERROR, path, 0, "is a directory; a file is needed here");
+		diag_add(diag, level, path, 0, "is a directory; a file is needed here");
 		fclose(file);
 		return NULL;
 	}
-	return lines_new(file, path, diag);
-}
-
-struct lines *
-lines_over(const char *text, size_t len, const char *name, struct diag *diag)
-{
-	/* fmemopen() refuses an empty buffer. */
-	FILE *file = len == 0 ? fopen("/dev/null", "re") : fmemopen((void *)(uintptr_t)text, len, "r");
-
-	if (file == NULL) {
-		diag_add(diag, DIAG_ERROR, name, 0, "cannot be read: %s", strerror(errno));
-		return NULL;
-	}
-	return lines_new(file, name, diag);
+	return lines_new(file, path, level, diag);
 }
 
 void
@@ -118,7 +107,7 @@ read_physical(struct lines *l)
 	}
 	if (ferror(l->file) && !l->failed) {
 		l->failed = true;
-		diag_add(l->diag, DIAG_ERROR, l->name, 0, "cannot be read: %s", strerror(errno));
+		diag_add(l->diag, l->level, l->name, 0, "cannot be read: %s", strerror(errno));
 	}
 	return false;
 }

@@ -12,17 +12,17 @@
 
 struct lines;
 
-/* Null, with an error in diag, if the file cannot be opened or is a directory. path is borrowed. */
-struct lines *lines_open(const char *path, struct diag *);
+/*
+ * Null, and why in diag at this level, if the file cannot be opened or is a directory. path is borrowed.
+ */
+struct lines *lines_open(const char *path, enum diag_level, struct diag *);
 
-/* The same over text in memory; name stands for the file in diagnostics. Both are borrowed. */
-struct lines *lines_over(const char *text, size_t len, const char *name, struct diag *);
 void lines_close(struct lines **);
 
 /*
  * The next logical line, NUL-terminated, with trailing white space removed; borrowed until the next
- * call. *first is the number of its first physical line. NUL bytes are dropped with a warning. False at the end; an I/O error
- * is reported in diag and ends the file.
+ * call. *first is the number of its first physical line. NUL bytes are dropped with a warning. False at
+ * the end; an I/O error is reported in diag and ends the file.
  */
 bool lines_next(struct lines *, struct span *text, unsigned *first);
 bool lines_failed(const struct lines *); /* an I/O error, or a directory in place of the file */

@@ -16,9 +16,11 @@
 
 /*
  * Diagnostics. Loading reports everything it finds, then the caller decides: errors at start are fatal
- * (exit 78), at reload the old snapshot stays. The first 100 of each load are kept, the rest counted.
+ * (exit 78), at reload the old snapshot stays. The first 100 of each level are kept, the rest counted.
+ * DIAG_UNAVAILABLE is a table that cannot be used: `-t` fails, but the daemon starts without it, since
+ * look-ups in it fail open; it is logged as an error.
  */
-enum diag_level { DIAG_NOTICE, DIAG_WARNING, DIAG_ERROR };
+enum diag_level { DIAG_NOTICE, DIAG_WARNING, DIAG_UNAVAILABLE, DIAG_ERROR };
 struct diag;
 struct diag *diag_new(void);
 void diag_free(struct diag **);
@@ -91,19 +93,29 @@ enum param param_find(const char *name);
 enum param param_nearest(const char *name);
 
 /*
- * Look-up tables. An unavailable table (missing file, unknown type) is an error in diag at open and
- * answers TABLE_ERROR to every look-up afterwards: the caller fails open.
+ * Takes the next element off a list of the configuration: separators are commas and white space, braces
+ * protect what stands between them. len 0 at the end.
+ */
+struct span rules_list_token(struct span *rest);
+
+/*
+ * Look-up tables: cidr, pcre, regexp, texthash, inline, static, fail, lmdb, union, pipemap; hash and
+ * other files made by postmap are read from the text beside them. Everything is read at open. An
+ * unavailable table (missing file, unknown type) is DIAG_UNAVAILABLE at open and answers TABLE_ERROR to
+ * every look-up afterwards: the caller fails open. A rule that makes no sense is a warning, and the rest
+ * of the table counts. Keys are looked up without regard to case.
  */
 enum table_result { TABLE_FOUND, TABLE_MISSING, TABLE_ERROR };
 struct table;
 struct table *table_open(const char *type_name, struct diag *); /* never null */
 void table_free(struct table **);
 const char *table_name(const struct table *);
+/* value gets the result appended. */
 enum table_result table_find(const struct table *, const char *key, struct buf *value);
 /* The same for an address: cidr tables use its bytes, the others its canonical text. */
 enum table_result table_find_addr(const struct table *, const struct addr *, struct buf *value);
 
-/* A list of tables, first answer wins. text may be empty. */
+/* A list of tables, first answer wins, an error ends the search. text may be empty. */
 struct table_list;
 struct table_list *table_list_open(const char *text, struct diag *);
 void table_list_free(struct table_list **);
@@ -112,7 +124,8 @@ enum table_result table_list_find(const struct table_list *, const char *key, st
 
 /*
  * Match lists (mynetworks, postscreen_allowlist_interfaces): addresses, net/len, /file, type:table,
- * `!` negates, first match wins. file/line: where the text stands, for diagnostics.
+ * `!` negates, first match wins. file/line: where the text stands, for diagnostics. TABLE_FOUND: the
+ * address is in the list. TABLE_ERROR: an element that comes before any match could not be used.
  */
 struct match_list;
 struct match_list *match_list_open(const char *text, const char *file, unsigned line, struct diag *);

@@ -109,7 +109,7 @@ read_line(struct settings *s, struct span text, const char *file, unsigned line,
 static bool
 read_file(struct settings *s, const char *file, struct diag *diag)
 {
-	struct lines *lines = lines_open(file, diag);
+	struct lines *lines = lines_open(file, DIAG_ERROR, diag);
 	struct span text;
 	unsigned line;
 	bool ok;

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
+#include "base/text.h"
 
 /*
  * conf
@@ -113,4 +115,89 @@ ctl_conf(struct ctl *ctl, int argc, char **argv)
 	}
 	rules = ctl_rules(ctl);
 	return rules != NULL ? conf_print(rules, &options, argv + optind) : CTL_CONFIG;
+}
+
+/*
+ * lookup
+ */
+#define RESULT_MAX 65536
+
+static void
+print_pair(const struct ctl *ctl, const char *key, const char *value, bool with_key)
+{
+	if (ctl->json) {
+		fputs("{\"key\":", stdout);
+		ctl_json_string(span_of(key));
+		fputs(",\"value\":", stdout);
+		ctl_json_string(span_of(value));
+		puts("}");
+	} else if (with_key) {
+		printf("%s\t%s\n", key, value);
+	} else {
+		puts(value);
+	}
+}
+
+static enum ctl_exit
+lookup_one(const struct ctl *ctl, const struct table *table, const char *key, bool with_key)
+{
+	static char bytes[RESULT_MAX];
+	struct buf value = BUF(bytes);
+
+	switch (table_find(table, key, &value)) {
+	case TABLE_FOUND:
+		print_pair(ctl, key, bytes, with_key);
+		return CTL_OK;
+	case TABLE_MISSING:
+		return CTL_NO;
+	case TABLE_ERROR:
+		break;
+	}
+	fprintf(stderr, "gatehousectl: %s: look-up error for %s\n", table_name(table), key);
+	return CTL_CONFIG;
+}
+
+static enum ctl_exit
+lookup_stdin(const struct ctl *ctl, const struct table *table)
+{
+	enum ctl_exit status = CTL_NO;
+	char *line = NULL;
+	size_t size = 0;
+	ssize_t len;
+
+	while (status != CTL_CONFIG && (len = getline(&line, &size, stdin)) >= 0) {
+		enum ctl_exit one;
+
+		if (len > 0 && line[len - 1] == '\n')
+			line[len - 1] = '\0';
+		one = lookup_one(ctl, table, line, true);
+		if (one != CTL_NO)
+			status = one;
+	}
+	free(line);
+	return status;
+}
+
+enum ctl_exit
+ctl_lookup(struct ctl *ctl, int argc, char **argv)
+{
+	struct diag *diag;
+	struct table *table;
+	enum ctl_exit status = CTL_CONFIG;
+
+	if (argc == 4 && strcmp(argv[1], "--") == 0) {
+		argv++;
+		argc--;
+	}
+	if (argc != 3)
+		return ctl_usage(ctl, argc < 3 ? "a table and a key are needed" : "one key only; use - for many");
+	diag = diag_new();
+	table = table_open(argv[1], diag);
+	ctl_report(diag, DIAG_WARNING);
+	if (diag_count(diag, DIAG_UNAVAILABLE) == 0)
+		status = strcmp(argv[2], "-") == 0 ? lookup_stdin(ctl, table) :
+		    lookup_one(ctl, table, argv[2], false);
+	table_free(&table);
+	diag_free(&diag);
+	return status;
 }

@@ -19,7 +19,7 @@ static const struct ctl_command commands[] = {
 static void
 print_line(void *arg, enum diag_level level, const char *text)
 {
-	static const char *const word[] = { "notice", "warning", "error" };
+	static const char *const word[] = { "notice", "warning", "error", "error" };
 	const enum diag_level *least = arg;
 
 	if (level >= *least)

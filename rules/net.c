@@ -1,0 +1,156 @@
+#include "config.h"
+#include "rules/net.h"
+
+#include <assert.h>
+#include <libcidr.h>
+#include <stdio.h>
+#include <string.h>
+
+/*
+ * libcidr compares the end of the text with ".ip6.int" and the like without looking at its length, so the
+ * text must have something readable before it.
+ */
+#define CIDR_MARGIN 64
+
+/* text is ours and canonical: anything but success is our mistake. */
+static CIDR *
+cidr_of(const struct addr *addr, unsigned bits)
+{
+	char padded[CIDR_MARGIN + NET_TEXT_SIZE] = { 0 };
+	CIDR *cidr;
+
+	addr_format(addr, padded + CIDR_MARGIN);
+	snprintf(padded + CIDR_MARGIN + strlen(padded + CIDR_MARGIN), 5, "/%u", bits);
+	cidr = cidr_from_str(padded + CIDR_MARGIN);
+	assert(cidr != NULL);
+	return cidr;
+}
+
+/* The network that addr lies in. False if addr has bits set beyond it. */
+static bool
+to_network(struct addr *addr, unsigned bits)
+{
+	CIDR *whole = cidr_of(addr, bits), *net = cidr_addr_network(whole);
+	bool clean;
+
+	assert(net != NULL && cidr_get_pflen(whole) == (int)bits);
+	clean = cidr_equals(whole, net) == 0;
+	memcpy(addr->ip, net->addr + (addr->family == 4 ? 12 : 0), addr->family == 4 ? 4 : 16);
+	cidr_free(whole);
+	cidr_free(net);
+	return clean;
+}
+
+static bool
+is_digits(struct span s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if (s.p[i] < '0' || s.p[i] > '9')
+			return false;
+	return s.len > 0;
+}
+
+/* Takes the address out of its brackets; what follows them is left in *rest. */
+static bool
+take_brackets(struct span *text, struct span *rest, struct buf *why)
+{
+	const char *close = memchr(text->p, ']', text->len);
+	struct span inside;
+
+	if (close == NULL) {
+		buf_puts(why, "missing ']' character after \"");
+		buf_escape(why, *text, 60);
+		buf_puts(why, "\"");
+		return false;
+	}
+	inside = (struct span){ text->p + 1, (size_t)(close - text->p) - 1 };
+	*rest = (struct span){ close + 1, text->len - inside.len - 2 };
+	if (rest->len > 0 && rest->p[0] != '/') {
+		buf_puts(why, "garbage after \"[");
+		buf_escape(why, inside, 60);
+		buf_puts(why, "]\"");
+		return false;
+	}
+	*text = inside;
+	return true;
+}
+
+static bool
+complain(struct buf *why, const char *what, struct span addr, struct span len)
+{
+	buf_printf(why, "%s in \"", what);
+	buf_escape(why, addr, 60);
+	buf_putc(why, '/');
+	buf_escape(why, len, 20);
+	buf_putc(why, '"');
+	return false;
+}
+
+static bool
+parse_parts(struct net *net, struct span addr, struct span len, struct buf *why)
+{
+	uint64_t bits;
+	char text[NET_TEXT_SIZE];
+
+	if (!is_digits(len))
+		return complain(why, "bad mask value", addr, len);
+	if (!span_uint(len, memchr(addr.p, ':', addr.len) != NULL ? 128 : 32, &bits))
+		return complain(why, "bad mask length", addr, len);
+	if (!addr_parse(&net->addr, addr.p, addr.len))
+		return complain(why, "bad network value", addr, len);
+	if (net->addr.family == 4 && memchr(addr.p, ':', addr.len) != NULL) {
+		if (bits < 96) {
+			buf_puts(why, "an IPv4-mapped network is never looked up; use the IPv4 form");
+			return false;
+		}
+		bits -= 96;
+	}
+	net->bits = (uint8_t)bits;
+	if (to_network(&net->addr, net->bits))
+		return true;
+	complain(why, "non-null host address bits", addr, len);
+	buf_printf(why, ", perhaps you should use \"%s/%u\" instead", addr_format(&net->addr, text),
+	    (unsigned)net->bits);
+	return false;
+}
+
+bool
+net_parse(struct net *out, struct span text, struct buf *why)
+{
+	struct span all = text, rest = { "", 0 };
+	const char *slash;
+	struct net net;
+
+	if (text.len > 0 && text.p[0] == '[' && !take_brackets(&text, &rest, why))
+		return false;
+	slash = memchr(text.p, '/', text.len);
+	if (slash != NULL && rest.len == 0) {
+		rest = (struct span){ slash, text.len - (size_t)(slash - text.p) };
+		text.len = (size_t)(slash - text.p);
+	}
+	if (rest.len > 0) {
+		rest = (struct span){ rest.p + 1, rest.len - 1 };
+		if (!parse_parts(&net, text, rest, why))
+			return false;
+		*out = net;
+		return true;
+	}
+	if (!addr_parse(&net.addr, text.p, text.len)) {
+		buf_puts(why, "bad address pattern: \"");
+		buf_escape(why, all, 60);
+		buf_putc(why, '"');
+		return false;
+	}
+	net.bits = (uint8_t)addr_bits(&net.addr);
+	*out = net;
+	return true;
+}
+
+char *
+net_format(const struct net *net, char *out)
+{
+	addr_format(&net->addr, out);
+	if (net->bits < addr_bits(&net->addr))
+		snprintf(out + strlen(out), 5, "/%u", (unsigned)net->bits);
+	return out;
+}
