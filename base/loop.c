@@ -157,6 +157,12 @@ watch_start_once(struct watch *w, int64_t ms)
 }
 
 void
+watch_kick(struct watch *w)
+{
+	event_active(&w->ev, EV_TIMEOUT, 1);
+}
+
+void
 watch_stop(struct watch *w)
 {
 	if (event_initialized(&w->ev))

@@ -47,6 +47,7 @@ struct watch {
 void watch_init(struct watch *, struct loop *, int fd, short what, watch_fn *, void *arg);
 void watch_start(struct watch *);                    /* stays armed until stopped */
 void watch_start_once(struct watch *, int64_t ms);   /* timer only: fires once; re-arming replaces */
+void watch_kick(struct watch *);                     /* timer only: fires once, at the end of this turn or in the next */
 void watch_stop(struct watch *);                     /* harmless if not started */
 bool watch_active(const struct watch *);
 void watch_init_timer(struct watch *, struct loop *, watch_fn *, void *arg);

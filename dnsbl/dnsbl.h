@@ -35,13 +35,14 @@ size_t dnsbl_domain_count(const struct dnsbl_sites *); /* 0: the test is off */
 const char *dnsbl_domain_shown(const struct dnsbl_sites *, size_t domain);
 
 /* What is known of one client, at once or when every answer is in. */
-#define DNSBL_ANSWERS_MAX 16 /* A records kept of one answer; more are counted as a broken answer */
+#define DNSBL_ANSWERS_MAX 16 /* A records kept of one answer; more make it a broken answer */
 enum dnsbl_state {
 	DNSBL_PENDING,
 	DNSBL_LISTED,     /* at least one believed A record */
 	DNSBL_NOT_LISTED,
 	DNSBL_FAILED,     /* timeout, SERVFAIL, malformed ...: counts as not listed */
-	DNSBL_DISTRUSTED, /* answered, but with an error code, outside 127/8, or the site is quarantined */
+	DNSBL_DISTRUSTED, /* answered, but with an error code or outside 127/8: counts as not listed */
+	DNSBL_SKIPPED,    /* not asked: other address family, private client, quarantined or dead list */
 };
 struct dnsbl_answer {
 	enum dnsbl_state state;
@@ -50,7 +51,15 @@ struct dnsbl_answer {
 	int32_t ttl;                       /* seconds; -1 unknown */
 	uint32_t us;                       /* how long the answer took; 0 from memory */
 	int score;                         /* what this domain added */
-	const char *error;                 /* static text; null unless FAILED or DISTRUSTED */
+	const char *error;                 /* static text; null unless FAILED, DISTRUSTED or SKIPPED */
+};
+
+/* Whether the missing answers can still change the verdict. */
+enum dnsbl_outlook {
+	DNSBL_OPEN,
+	DNSBL_WILL_PASS,  /* below the threshold, above the allowlist threshold */
+	DNSBL_WILL_ALLOW, /* at or below the allowlist threshold */
+	DNSBL_WILL_FAIL,
 };
 struct dnsbl_score {
 	int total;
@@ -58,14 +67,26 @@ struct dnsbl_score {
 	int64_t ttl_s;         /* lifetime of the result, already within min_ttl..max_ttl */
 	unsigned pending;      /* answers still out */
 	size_t count;          /* domains */
-	const struct dnsbl_answer *answers; /* by domain index */
+	struct dnsbl_answer *answers; /* by domain index */
+	/* The scorer's own. */
+	int plus, minus, name_weight;
+	int64_t fail_ttl, pass_ttl;
 };
 
-/* Pure: the score of these answers, in order of arrival (reference §4.5, §4.6). */
-struct dnsbl_scorer;
+/*
+ * Pure: the score of these answers, in order of arrival (reference §4.5, §4.6). begin: answers is the
+ * caller's array of dnsbl_domain_count(), made all pending. Then for each answer: fill in state, ip, count and
+ * ttl; judge; add, once. What allow lists take off together is bounded by gatehouse_dnsbl_allow_cap.
+ */
 void dnsbl_score_begin(const struct dnsbl_sites *, struct dnsbl_score *, struct dnsbl_answer *answers);
+/* Truth filter: an answer that is an error code, or wholly outside 127/8, becomes DISTRUSTED. */
+void dnsbl_judge(const struct dnsbl_sites *, size_t domain, struct dnsbl_answer *);
 void dnsbl_score_add(const struct dnsbl_sites *, struct dnsbl_score *, size_t domain);
 void dnsbl_score_end(const struct dnsbl_sites *, struct dnsbl_score *); /* computes ttl_s; repeatable */
+/* The least and the most the total can become. */
+void dnsbl_score_range(const struct dnsbl_sites *, const struct dnsbl_score *, int *lowest, int *highest);
+enum dnsbl_outlook dnsbl_score_outlook(const struct dnsbl_sites *, const struct dnsbl_score *);
+const char *dnsbl_truth_version(void); /* the date of the built-in table of error codes */
 
 /* One process's resolver: channels, windows, result memory. Every pending thing dies with it. */
 struct dnsbl;
@@ -74,9 +95,11 @@ void dnsbl_free(struct dnsbl **);
 
 /*
  * Asks all lists about a client, or joins the question already out for the same address. done is
- * called once, from the loop, never from inside this call, when no answer is pending any more (at once
- * in the next turn if memory had them all). Null if `clients_max` questions are out: fail open.
- * The handle stays valid after done; it is given back with dnsbl_release(), which also cancels.
+ * called once, from the loop, never from inside this call: when no answer is pending any more, or when
+ * none that is can change the verdict and gatehouse_early_decision lets the client go early (at once in
+ * the next turn if memory had it all). A list that does not answer within postscreen_dnsbl_timeout has
+ * failed. Null if `clients_max` questions are out: fail open. The handle stays valid after done; it is
+ * given back with dnsbl_release(), which also cancels; that may be done at any time, also from done.
  */
 struct dnsbl_ask;
 typedef void dnsbl_done_fn(void *arg);
