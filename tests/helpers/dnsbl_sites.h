@@ -9,7 +9,12 @@
 static inline void
 print_diag(void *arg, enum diag_level level, const char *text)
 {
-	static const char *const words[] = { "notice: ", "warning: ", "" };
+	static const char *const words[] = {
+		[DIAG_NOTICE] = "notice: ",
+		[DIAG_WARNING] = "warning: ",
+		[DIAG_UNAVAILABLE] = "unavailable: ",
+		[DIAG_ERROR] = "",
+	};
 
 	buf_puts(arg, words[level]);
 	buf_puts(arg, text);
