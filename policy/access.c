@@ -8,7 +8,6 @@
 #include "policy/policy.h"
 
 #define LOG_PROGRAM "postscreen"
-#define SEPARATORS ", \t\r\n"
 #define RESULT_SIZE 1024
 
 enum word { WORD_PERMIT, WORD_REJECT, WORD_DUNNO, WORD_MYNETWORKS, WORD_TABLE, WORD_UNKNOWN };
@@ -75,7 +74,7 @@ access_list_load(const struct rules *rules, struct diag *diag)
 	const char *file = rules_origin(rules, P_mynetworks, &line);
 
 	list->mynetworks = match_list_open(rules_text(rules, P_mynetworks), file, line, diag);
-	for (struct span text; (text = span_token(&rest, SEPARATORS)).len > 0;)
+	for (struct span text; (text = rules_list_token(&rest)).len > 0;)
 		add_element(list, text, rules, diag);
 	return list;
 }
@@ -164,7 +163,7 @@ static enum outcome
 ask_result(const struct access_list *list, const struct addr *client, struct span result,
     const char *table)
 {
-	for (struct span text; (text = span_token(&result, SEPARATORS)).len > 0;) {
+	for (struct span text; (text = rules_list_token(&result)).len > 0;) {
 		enum outcome outcome = ask_result_word(list, client, text, table);
 		/* Only networks that did not match let the next word speak. */
 		if (outcome != SAYS_OUTER || word_of(text) != WORD_MYNETWORKS)

@@ -198,4 +198,41 @@ void store_writer_on_renewal(struct store_writer *, void (*fn)(void *arg), void 
 /* A worker died by SIGBUS or SIGSEGV: have the file examined soon (in a process of its own). */
 void store_writer_suspect(struct store_writer *);
 
+/*
+ * Where postscreen_cache_map puts the environment: PATH of "lmdb:PATH"; of another type PATH.lmdb, for
+ * that file is not ours to write. Null: it is empty, no memory is wanted. The caller frees it.
+ */
+char *store_path_of(const struct rules *);
+
+/*
+ * The store opened directly, for gatehousectl: LMDB is made for many processes. Blocking; never beside
+ * a reader or writer in one process. Changes are committed every thousand, and by store_tool_commit().
+ */
+struct store_tool;
+enum store_result { STORE_FOUND, STORE_MISSING, STORE_ERROR };
+/* write: creates what is missing, for `user` if we are root. Null with the reason in err. */
+struct store_tool *store_tool_open(const char *path, const char *user, bool write, struct buf *err);
+void store_tool_free(struct store_tool **);
+const char *store_tool_error(const struct store_tool *); /* why the last call failed */
+enum store_result store_tool_get(struct store_tool *, const struct addr *, struct record *out);
+bool store_tool_put(struct store_tool *, const struct addr *, const struct record *);
+enum store_result store_tool_delete(struct store_tool *, const struct addr *);
+bool store_tool_commit(struct store_tool *);
+/* In the order of the keys' bytes; stops when fn says false. */
+typedef bool store_each_fn(void *arg, const struct addr *, const struct record *);
+bool store_tool_each(struct store_tool *, store_each_fn *, void *arg);
+struct store_stats {
+	uint64_t records, file_bytes, used_bytes, map_bytes;
+	int64_t swept_at; /* 0: never */
+	unsigned readers;
+};
+bool store_tool_stats(struct store_tool *, struct store_stats *out);
+
+/*
+ * One line of an export, "address TAB record", as `postmap -s` prints a postscreen cache. SKIPPED: an
+ * empty line or the time of the last clean-up. BAD: neither; *why is a static text.
+ */
+enum store_line { STORE_LINE, STORE_LINE_SKIPPED, STORE_LINE_BAD };
+enum store_line store_line_parse(struct span, struct addr *, struct record *, const char **why);
+
 #endif
