@@ -14,7 +14,7 @@
 
 #define LOG_PROGRAM "tlsproxy"
 #define CLOSE_US (10 * 1000000) /* for the client's close_notify, where it is waited for */
-#define ROUNDS 8                /* pieces carried in one direction in one turn */
+#define ROUNDS 8		/* pieces carried in one direction in one turn */
 
 /* What could not be written yet. */
 struct piece {
@@ -34,11 +34,11 @@ struct bridge {
 	short cipher_on, plain_on; /* what the watches wait for now */
 	enum phase phase;
 	enum tls_outcome outcome;
-	bool cipher_eof;   /* the client sends no more */
-	bool cipher_dead;  /* and takes no more */
-	bool plain_eof;    /* the screen sends no more */
-	bool plain_shut;   /* the screen has been told of cipher_eof */
-	bool plain_mute;   /* wrote before its time: not looked at until the handshake is done */
+	bool cipher_eof;  /* the client sends no more */
+	bool cipher_dead; /* and takes no more */
+	bool plain_eof;	  /* the screen sends no more */
+	bool plain_shut;  /* the screen has been told of cipher_eof */
+	bool plain_mute;  /* wrote before its time: not looked at until the handshake is done */
 	bool read_wants_write, write_wants_read;
 	int64_t started_us;
 	struct piece to_plain, to_cipher;
@@ -91,7 +91,8 @@ cipher_interest(const struct bridge *b)
 {
 	bool read = b->write_wants_read, write = b->read_wants_write;
 
-	if (b->phase == PHASE_OPEN && !b->cipher_eof && b->to_plain.len == 0 && !b->read_wants_write)
+	if (b->phase == PHASE_OPEN && !b->cipher_eof && b->to_plain.len == 0 &&
+	    !b->read_wants_write)
 		read = true;
 	if (b->to_cipher.len > 0 && !b->write_wants_read)
 		write = true;
@@ -101,9 +102,9 @@ cipher_interest(const struct bridge *b)
 static short
 plain_interest(const struct bridge *b)
 {
-	bool read = b->phase == PHASE_HANDSHAKE ?
-	    !b->plain_mute :
-	    b->phase == PHASE_OPEN && !b->plain_eof && b->to_cipher.len == 0;
+	bool read = b->phase == PHASE_HANDSHAKE
+			? !b->plain_mute
+			: b->phase == PHASE_OPEN && !b->plain_eof && b->to_cipher.len == 0;
 
 	return (short)((read ? WATCH_READ : 0) | (b->to_plain.len > 0 ? WATCH_WRITE : 0));
 }
@@ -158,7 +159,7 @@ static void
 swallow(struct bridge *b)
 {
 	for (int i = 0; i < 4; i++)
-		if (recv(b->cipher_fd, b->owner->scratch, sizeof b->owner->scratch, MSG_DONTWAIT) <= 0)
+		if (recv(b->cipher_fd, b->owner->scratch, BRIDGE_PIECE, MSG_DONTWAIT) <= 0)
 			return;
 }
 
@@ -229,8 +230,8 @@ write_plain(struct bridge *b, const uint8_t *bytes, size_t len)
 	ssize_t n = send(b->plain_fd, bytes, len, MSG_NOSIGNAL);
 
 	if (n < 0 && errno != EAGAIN && errno != EINTR) {
-		b->cipher_eof = true; /* nobody wants more; what the screen wrote before is still sent */
-		b->plain_shut = true;
+		/* Nobody wants more; what the screen wrote before is still sent. */
+		b->cipher_eof = b->plain_shut = true;
 		return true;
 	}
 	size_t sent = n > 0 ? (size_t)n : 0;
@@ -240,7 +241,8 @@ write_plain(struct bridge *b, const uint8_t *bytes, size_t len)
 static void
 flush_plain(struct bridge *b)
 {
-	ssize_t n = send(b->plain_fd, b->to_plain.bytes + b->to_plain.start, b->to_plain.len, MSG_NOSIGNAL);
+	ssize_t n =
+	    send(b->plain_fd, b->to_plain.bytes + b->to_plain.start, b->to_plain.len, MSG_NOSIGNAL);
 
 	if (n > 0)
 		piece_done(b, &b->to_plain, (size_t)n);
@@ -514,7 +516,8 @@ features_for(const struct tlsproxy_conf *conf, const struct addr *peer)
 }
 
 static void
-view_init(struct bridge_view *view, struct tls_contexts *contexts, const struct tlsproxy_request *request)
+view_init(
+    struct bridge_view *view, struct tls_contexts *contexts, const struct tlsproxy_request *request)
 {
 	char text[ADDR_TEXT_SIZE];
 	struct buf peer = BUF(view->peer);
@@ -537,7 +540,8 @@ ssl_init(struct bridge *b)
 }
 
 void
-bridge_start(struct bridges *owner, const struct tlsproxy_request *request, int cipher_fd, int plain_fd)
+bridge_start(
+    struct bridges *owner, const struct tlsproxy_request *request, int cipher_fd, int plain_fd)
 {
 	struct bridge *b = pool_take(owner->pool);
 
@@ -575,7 +579,8 @@ bridges_init(struct bridges *owner, struct loop *loop, struct tls_contexts *cont
 	owner->pool = pool_new(limit, sizeof(struct bridge));
 	owner->pieces = pool_new(2 * limit, BRIDGE_PIECE);
 	for (int i = 0; i < 2; i++)
-		deadline_queue_init(&owner->handshake[i], loop, conf->handshake_us[i], on_handshake_late);
+		deadline_queue_init(
+		    &owner->handshake[i], loop, conf->handshake_us[i], on_handshake_late);
 	deadline_queue_init(&owner->stall, loop, conf->stall_us, on_stall);
 	deadline_queue_init(&owner->closing, loop, CLOSE_US, on_close_late);
 }

@@ -72,7 +72,8 @@ static const struct bit_name options[] = {
 	{ "NO_ENCRYPT_THEN_MAC", SSL_OP_NO_ENCRYPT_THEN_MAC },
 	{ "NO_EXTENDED_MASTER_SECRET", SSL_OP_NO_EXTENDED_MASTER_SECRET },
 	{ "LEGACY_SERVER_CONNECT", SSL_OP_LEGACY_SERVER_CONNECT },
-	{ "ENABLE_KTLS", 0 }, /* the kernel part needs the keys of the socket's owner: without effect */
+	{ "ENABLE_KTLS",
+	    0 }, /* the kernel part needs the keys of the socket's owner: without effect */
 	{ NULL, 0 },
 };
 static const struct bit_name workarounds[] = {
@@ -82,11 +83,17 @@ static const struct bit_name workarounds[] = {
 	{ "TLSEXT_PADDING", SSL_OP_TLSEXT_PADDING },
 	{ "TLS_ROLLBACK_BUG", SSL_OP_TLS_ROLLBACK_BUG },
 	/* Gone from the library. */
-	{ "CVE-2005-2969", 0 }, { "CVE-2010-4180", 0 }, { "MICROSOFT_BIG_SSLV3_BUFFER", 0 },
-	{ "MICROSOFT_SESS_ID_BUG", 0 }, { "MSIE_SSLV2_RSA_PADDING", 0 },
-	{ "NETSCAPE_CHALLENGE_BUG", 0 }, { "NETSCAPE_REUSE_CIPHER_CHANGE_BUG", 0 },
-	{ "SSLEAY_080_CLIENT_DH_BUG", 0 }, { "SSLREF2_REUSE_CERT_TYPE_BUG", 0 },
-	{ "TLS_BLOCK_PADDING_BUG", 0 }, { "TLS_D5_BUG", 0 },
+	{ "CVE-2005-2969", 0 },
+	{ "CVE-2010-4180", 0 },
+	{ "MICROSOFT_BIG_SSLV3_BUFFER", 0 },
+	{ "MICROSOFT_SESS_ID_BUG", 0 },
+	{ "MSIE_SSLV2_RSA_PADDING", 0 },
+	{ "NETSCAPE_CHALLENGE_BUG", 0 },
+	{ "NETSCAPE_REUSE_CIPHER_CHANGE_BUG", 0 },
+	{ "SSLEAY_080_CLIENT_DH_BUG", 0 },
+	{ "SSLREF2_REUSE_CERT_TYPE_BUG", 0 },
+	{ "TLS_BLOCK_PADDING_BUG", 0 },
+	{ "TLS_D5_BUG", 0 },
 	{ NULL, 0 },
 };
 
@@ -106,7 +113,8 @@ hex_mask(struct span token, uint64_t *out)
 }
 
 static uint64_t
-load_bits(const struct rules *rules, enum param param, const struct bit_name *names, struct diag *diag)
+load_bits(
+    const struct rules *rules, enum param param, const struct bit_name *names, struct diag *diag)
 {
 	struct span rest = span_of(rules_text(rules, param)), token;
 	uint64_t sum = 0, mask;
@@ -121,8 +129,8 @@ load_bits(const struct rules *rules, enum param param, const struct bit_name *na
 			sum |= mask;
 		else
 			tls_complain(diag, DIAG_ERROR, rules, param,
-			    "\"%.*s\" is not known: write names such as %s, or 0x and a mask", (int)token.len,
-			    token.p, names[0].name);
+			    "\"%.*s\" is not known: write names such as %s, or 0x and a mask",
+			    (int)token.len, token.p, names[0].name);
 	}
 	return sum;
 }
@@ -199,7 +207,8 @@ load_ticket_cipher(struct tlsproxy_conf *conf, const struct rules *rules, struct
 	const char *text = rules_text(rules, P_tls_session_ticket_cipher);
 	EVP_CIPHER *cipher = *text != '\0' ? EVP_CIPHER_fetch(NULL, text, NULL) : NULL;
 	bool usable = cipher != NULL && EVP_CIPHER_get_mode(cipher) == EVP_CIPH_CBC_MODE &&
-	    EVP_CIPHER_get_iv_length(cipher) == 16 && EVP_CIPHER_get_key_length(cipher) <= 32;
+		      EVP_CIPHER_get_iv_length(cipher) == 16 &&
+		      EVP_CIPHER_get_key_length(cipher) <= 32;
 
 	ERR_clear_error();
 	if (*text != '\0' && !usable)
@@ -217,7 +226,8 @@ load_digest(struct tlsproxy_conf *conf, const struct rules *rules, struct diag *
 
 	if (EVP_get_digestbyname(text) == NULL)
 		tls_complain(diag, DIAG_ERROR, rules, param,
-		    "\"%s\" is not a digest: write sha256, or another that `openssl list -digest-algorithms`"
+		    "\"%s\" is not a digest: write sha256, or another that `openssl list "
+		    "-digest-algorithms`"
 		    " knows",
 		    text);
 	conf->digest = mem_strdup(text);
@@ -243,8 +253,7 @@ tls_options_load(struct tlsproxy_conf *conf, const struct rules *rules, struct d
 }
 
 /* Certificates. */
-STACK_OF(X509) *
-tls_certs_parse(const struct tls_blob *blob, bool *bad)
+STACK_OF(X509) * tls_certs_parse(const struct tls_blob *blob, bool *bad)
 {
 	STACK_OF(X509) *certs = sk_X509_new_null();
 	BIO *bio = BIO_new_mem_buf(blob->p != NULL ? blob->p : "", (int)blob->len);
@@ -268,12 +277,14 @@ tls_key_text(EVP_PKEY *key, struct buf *out)
 {
 	char group[80] = "";
 
-	if (EVP_PKEY_is_a(key, "EC") && EVP_PKEY_get_group_name(key, group, sizeof group, NULL) == 1)
+	if (EVP_PKEY_is_a(key, "EC") &&
+	    EVP_PKEY_get_group_name(key, group, sizeof group, NULL) == 1)
 		buf_printf(out, "EC %s", group);
 	else if (EVP_PKEY_is_a(key, "RSA") || EVP_PKEY_is_a(key, "RSA-PSS"))
 		buf_printf(out, "RSA %d", EVP_PKEY_get_bits(key));
 	else
-		buf_puts(out, EVP_PKEY_get0_type_name(key) != NULL ? EVP_PKEY_get0_type_name(key) : "?");
+		buf_puts(
+		    out, EVP_PKEY_get0_type_name(key) != NULL ? EVP_PKEY_get0_type_name(key) : "?");
 }
 
 static char *
@@ -326,8 +337,12 @@ add_row(struct tlsproxy_conf *conf, const struct tls_identity *id, X509 *cert, u
 	tls_key_text(X509_get0_pubkey(cert), &key);
 	row->subject = subject_text(cert);
 	row->key = mem_strdup(key.p);
-	row->cert = (struct tlsproxy_cert){ .file = id->cert_file, .name = id->name,
-		.subject = row->subject, .key = row->key, .depth = depth, .expires_at = expiry_of(cert) };
+	row->cert = (struct tlsproxy_cert){ .file = id->cert_file,
+		.name = id->name,
+		.subject = row->subject,
+		.key = row->key,
+		.depth = depth,
+		.expires_at = expiry_of(cert) };
 	key_digest(cert, row->cert.sha256_key);
 }
 
@@ -335,12 +350,12 @@ static bool
 issued(X509 *issuer, X509 *cert)
 {
 	return X509_check_issued(issuer, cert) == X509_V_OK &&
-	    X509_verify(cert, X509_get0_pubkey(issuer)) == 1;
+	       X509_verify(cert, X509_get0_pubkey(issuer)) == 1;
 }
 
 /* Each certificate must have been issued by the next one. */
 static void
-check_order(const struct tls_identity *id, STACK_OF(X509) *certs, struct diag *diag)
+check_order(const struct tls_identity *id, STACK_OF(X509) * certs, struct diag *diag)
 {
 	int count = sk_X509_num(certs);
 
@@ -348,18 +363,19 @@ check_order(const struct tls_identity *id, STACK_OF(X509) *certs, struct diag *d
 		int issuer = 0;
 		if (issued(sk_X509_value(certs, i + 1), sk_X509_value(certs, i)))
 			continue;
-		while (issuer < count &&
-		    (issuer == i || !issued(sk_X509_value(certs, issuer), sk_X509_value(certs, i))))
+		while (issuer < count && (issuer == i || !issued(sk_X509_value(certs, issuer),
+							     sk_X509_value(certs, i))))
 			issuer++;
 		if (issuer < count)
 			diag_add(diag, DIAG_ERROR, id->cert_file, 0,
-			    "the chain is out of order: certificate %d was issued by certificate %d, which must "
+			    "the chain is out of order: certificate %d was issued by certificate "
+			    "%d, which must "
 			    "be the next one",
 			    i + 1, issuer + 1);
 		else
 			diag_add(diag, DIAG_ERROR, id->cert_file, 0,
-			    "the chain is broken: certificate %d was not issued by certificate %d", i + 1,
-			    i + 2);
+			    "the chain is broken: certificate %d was not issued by certificate %d",
+			    i + 1, i + 2);
 		ERR_clear_error();
 		return;
 	}
@@ -374,7 +390,8 @@ load_identity(struct tlsproxy_conf *conf, const struct tls_identity *id, struct 
 
 	if (bad || sk_X509_num(certs) == 0) {
 		diag_add(diag, DIAG_ERROR, id->cert_file, 0,
-		    "certificate %d cannot be decoded: is the file cut or mixed up?", sk_X509_num(certs) + 1);
+		    "certificate %d cannot be decoded: is the file cut or mixed up?",
+		    sk_X509_num(certs) + 1);
 	} else {
 		check_order(id, certs, diag);
 		for (int i = 0; i < sk_X509_num(certs); i++)
@@ -393,11 +410,13 @@ check_dh(const struct tlsproxy_conf *conf, struct diag *diag)
 	EVP_PKEY *dh = PEM_read_bio_Parameters(bio, NULL);
 	if (dh == NULL || !EVP_PKEY_is_a(dh, "DH"))
 		diag_add(diag, DIAG_ERROR, NULL, 0,
-		    "smtpd_tls_dh1024_param_file: the parameters cannot be decoded: leave it empty for the "
+		    "smtpd_tls_dh1024_param_file: the parameters cannot be decoded: leave it empty "
+		    "for the "
 		    "built-in groups");
 	else if (EVP_PKEY_get_bits(dh) < DH_BITS_MIN)
 		diag_add(diag, DIAG_ERROR, NULL, 0,
-		    "smtpd_tls_dh1024_param_file: a group of %d bits is too weak (at least %d): leave it empty "
+		    "smtpd_tls_dh1024_param_file: a group of %d bits is too weak (at least %d): "
+		    "leave it empty "
 		    "for the built-in groups",
 		    EVP_PKEY_get_bits(dh), DH_BITS_MIN);
 	EVP_PKEY_free(dh);

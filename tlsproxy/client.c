@@ -36,7 +36,8 @@ tlsproxy_start(int channel, const struct tlsproxy_request *request, int client_f
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
 		return -1;
 	for (int i = 0; i < 2; i++)
-		(void)setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &(int){ PLAIN_BUFFER }, sizeof(int));
+		(void)setsockopt(
+		    pair[i], SOL_SOCKET, SO_SNDBUF, &(int){ PLAIN_BUFFER }, sizeof(int));
 	tls_request_format(request, message);
 	if (fd_send(channel, message, sizeof message, (int[]){ client_fd, pair[1] }, 2) < 0)
 		return failed(pair);

@@ -88,9 +88,9 @@ level_of(const struct rules *rules, enum param level, enum param use, enum param
 	const char *text = rules_text(rules, level);
 
 	if (*text == '\0')
-		return rules_flag(rules, enforce) ? TLSPROXY_ENCRYPT :
-		    rules_flag(rules, use)	  ? TLSPROXY_MAY :
-						    TLSPROXY_OFF;
+		return rules_flag(rules, enforce) ? TLSPROXY_ENCRYPT
+		       : rules_flag(rules, use)	  ? TLSPROXY_MAY
+						  : TLSPROXY_OFF;
 	for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++)
 		if (span_is_nocase(span_of(text), levels[i].word)) {
 			if (!levels[i].known)
@@ -112,8 +112,8 @@ load_level(const struct rules *rules, struct diag *diag)
 
 	if (level == TLSPROXY_OFF || !rules_is_set(rules, P_tlsproxy_tls_security_level))
 		return level;
-	if (level_of(rules, P_tlsproxy_tls_security_level, P_tlsproxy_use_tls, P_tlsproxy_enforce_tls,
-		diag) != TLSPROXY_OFF)
+	if (level_of(rules, P_tlsproxy_tls_security_level, P_tlsproxy_use_tls,
+		P_tlsproxy_enforce_tls, diag) != TLSPROXY_OFF)
 		return level;
 	tls_complain(diag, DIAG_WARNING, rules, P_tlsproxy_tls_security_level,
 	    "TLS server role is disabled by configuration");
@@ -124,7 +124,8 @@ static bool
 written(const struct rules *rules, enum tls_setting setting)
 {
 	return rules_is_set(rules, settings[setting].screen) ||
-	    rules_is_set(rules, settings[setting].proxy) || rules_is_set(rules, settings[setting].base);
+	       rules_is_set(rules, settings[setting].proxy) ||
+	       rules_is_set(rules, settings[setting].base);
 }
 
 static void
@@ -140,7 +141,8 @@ load_protocols(struct tlsproxy_conf *conf, const struct rules *rules, struct dia
 	if (setting == TLS_SET_mandatory_protocols && !written(rules, setting))
 		text = ">=TLSv1.2";
 	if (!tls_protocols_parse(text, &conf->protocols, &why))
-		tls_complain(diag, DIAG_ERROR, rules, tls_setting_param(rules, setting), "%s", why.p);
+		tls_complain(
+		    diag, DIAG_ERROR, rules, tls_setting_param(rules, setting), "%s", why.p);
 }
 
 static enum tls_grade
@@ -166,14 +168,16 @@ exclude(struct buf *list, const struct rules *rules, enum tls_setting setting, s
 	struct buf why = BUF(array);
 
 	if (!tls_exclude(list, text_of(rules, setting), &why))
-		tls_complain(diag, DIAG_ERROR, rules, tls_setting_param(rules, setting), "%s", why.p);
+		tls_complain(
+		    diag, DIAG_ERROR, rules, tls_setting_param(rules, setting), "%s", why.p);
 }
 
 static void
 load_ciphers(struct tlsproxy_conf *conf, const struct rules *rules, struct diag *diag)
 {
 	static const enum param bases[] = { [TLS_GRADE_HIGH] = P_tls_high_cipherlist,
-		[TLS_GRADE_MEDIUM] = P_tls_medium_cipherlist, [TLS_GRADE_NULL] = P_tls_null_cipherlist };
+		[TLS_GRADE_MEDIUM] = P_tls_medium_cipherlist,
+		[TLS_GRADE_NULL] = P_tls_null_cipherlist };
 	bool enforce = conf->level == TLSPROXY_ENCRYPT;
 	char array[CIPHER_LIST_SIZE];
 	struct buf list = BUF(array);
@@ -188,7 +192,8 @@ load_ciphers(struct tlsproxy_conf *conf, const struct rules *rules, struct diag 
 		buf_puts(&list, ":!aNULL");
 	if (list.cut)
 		tls_complain(diag, DIAG_ERROR, rules, bases[grade],
-		    "with the exclusions the cipher list is longer than %d bytes", CIPHER_LIST_SIZE);
+		    "with the exclusions the cipher list is longer than %d bytes",
+		    CIPHER_LIST_SIZE);
 	conf->cipher_list = mem_strdup(list.p);
 }
 
@@ -199,10 +204,11 @@ load_log(struct tlsproxy_conf *conf, const struct rules *rules, struct diag *dia
 	struct buf why = BUF(array);
 
 	if (!tls_loglevel_parse(text_of(rules, TLS_SET_loglevel), &conf->log_features, &why))
-		tls_complain(diag, DIAG_ERROR, rules, tls_setting_param(rules, TLS_SET_loglevel), "%s",
-		    why.p);
+		tls_complain(diag, DIAG_ERROR, rules, tls_setting_param(rules, TLS_SET_loglevel),
+		    "%s", why.p);
 	if (*rules_text(rules, P_postscreen_tls_loglevel_maps) != '\0')
-		conf->log_maps = table_list_open(rules_text(rules, P_postscreen_tls_loglevel_maps), diag);
+		conf->log_maps =
+		    table_list_open(rules_text(rules, P_postscreen_tls_loglevel_maps), diag);
 }
 
 static void
@@ -224,7 +230,8 @@ load_times(struct tlsproxy_conf *conf, const struct rules *rules)
 {
 	for (int stress = 0; stress < 2; stress++)
 		conf->handshake_us[stress] =
-		    rules_seconds_stress(rules, P_postscreen_starttls_timeout, stress != 0) * 1000000;
+		    rules_seconds_stress(rules, P_postscreen_starttls_timeout, stress != 0) *
+		    1000000;
 	conf->stall_us = (rules_seconds(rules, P_postscreen_command_time_limit) + 10) * 1000000;
 	conf->ticket_half_s = rules_seconds(rules, P_smtpd_tls_session_cache_timeout) / 2;
 }
@@ -234,7 +241,8 @@ static void
 notice_unused(const struct rules *rules, struct diag *diag)
 {
 	for (enum tls_setting i = 0; i < TLS_SETTINGS; i++)
-		if (rules_is_set(rules, settings[i].screen) && rules_is_set(rules, settings[i].proxy) &&
+		if (rules_is_set(rules, settings[i].screen) &&
+		    rules_is_set(rules, settings[i].proxy) &&
 		    strcmp(rules_expanded_text(rules, settings[i].screen),
 			rules_expanded_text(rules, settings[i].proxy)) != 0)
 			tls_complain(diag, DIAG_WARNING, rules, settings[i].proxy,
@@ -243,7 +251,8 @@ notice_unused(const struct rules *rules, struct diag *diag)
 		tls_complain(diag, DIAG_NOTICE, rules, tls_setting_param(rules, TLS_SET_dcert_file),
 		    "DSA certificates are obsolete and not used");
 	if (flag_of(rules, TLS_SET_enable_rpk))
-		tls_complain(diag, DIAG_WARNING, rules, tls_setting_param(rules, TLS_SET_enable_rpk),
+		tls_complain(diag, DIAG_WARNING, rules,
+		    tls_setting_param(rules, TLS_SET_enable_rpk),
 		    "raw public keys are not supported; X.509 certificates are used");
 }
 
@@ -256,7 +265,8 @@ has_chain(const struct tlsproxy_conf *conf)
 	return false;
 }
 
-/* Reference §9.3: without a certificate TLS is announced only if the operator wants it anonymous. */
+/* Reference §9.3: without a certificate TLS is announced only if the operator wants it anonymous.
+ */
 static bool
 load_ready(const struct tlsproxy_conf *conf, const struct rules *rules, struct diag *diag)
 {
@@ -269,7 +279,8 @@ load_ready(const struct tlsproxy_conf *conf, const struct rules *rules, struct d
 	if (conf->ask_cert)
 		tls_complain(diag, DIAG_WARNING, rules, tls_setting_param(rules, TLS_SET_ask_ccert),
 		    "Need a server cert to request client certs");
-	tls_complain(diag, DIAG_WARNING, rules, param, "No server certs available. TLS won't be enabled");
+	tls_complain(
+	    diag, DIAG_WARNING, rules, param, "No server certs available. TLS won't be enabled");
 	return false;
 }
 
@@ -312,7 +323,8 @@ tlsproxy_conf_load(const struct rules *rules, int64_t now_s, struct diag *diag)
 		load_all(conf, rules, now_s, diag);
 	} else {
 		tls_complain(diag, DIAG_ERROR, rules, P_postscreen_tls_security_level,
-		    "this Gatehouse is built without OpenSSL: write none, or build it with OpenSSL");
+		    "this Gatehouse is built without OpenSSL: write none, or build it with "
+		    "OpenSSL");
 		conf->level = TLSPROXY_OFF;
 	}
 	return conf;
@@ -371,14 +383,17 @@ void
 tlsproxy_conf_describe(
     const struct tlsproxy_conf *conf, void (*fn)(void *arg, const char *line), void *arg)
 {
-	static const char *const words[] = { [TLSPROXY_OFF] = "off", [TLSPROXY_MAY] = "may",
-		[TLSPROXY_ENCRYPT] = "encrypt" };
+	static const char *const words[] = {
+		[TLSPROXY_OFF] = "off", [TLSPROXY_MAY] = "may", [TLSPROXY_ENCRYPT] = "encrypt"
+	};
 	char array[CIPHER_LIST_SIZE + 100];
 	struct buf line = BUF(array);
 	size_t names = 0;
 
 	buf_printf(&line, "level: %s%s", words[conf->level],
-	    conf->level != TLSPROXY_OFF && !conf->ready ? ", but not ready: STARTTLS is not announced" : "");
+	    conf->level != TLSPROXY_OFF && !conf->ready
+		? ", but not ready: STARTTLS is not announced"
+		: "");
 	fn(arg, line.p);
 	if (conf->level == TLSPROXY_OFF || !conf->ready)
 		return;
@@ -394,8 +409,11 @@ tlsproxy_conf_describe(
 	for (size_t i = 0; i < conf->id_count; i++)
 		names += conf->ids[i].name[0] != '\0';
 	line = BUF(array);
-	buf_printf(&line, "client certificates: %s; session tickets: %s; chains by server name: %zu",
-	    conf->require_cert ? "required" : conf->ask_cert ? "asked for" : "not asked for",
+	buf_printf(&line,
+	    "client certificates: %s; session tickets: %s; chains by server name: %zu",
+	    conf->require_cert ? "required"
+	    : conf->ask_cert   ? "asked for"
+			       : "not asked for",
 	    conf->ticket_cipher[0] != '\0' ? conf->ticket_cipher : "off", names);
 	fn(arg, line.p);
 }
@@ -430,8 +448,8 @@ tls_expiry_text(const struct tlsproxy_conf *conf, const struct tlsproxy_cert *ce
 	if (left_s <= 0)
 		buf_printf(out, "%s: the certificate of %s has expired", cert->file, cert->subject);
 	else
-		buf_printf(out, "%s: the certificate of %s expires in %d days and %d hours", cert->file,
-		    cert->subject, (int)(left_s / 86400), (int)(left_s % 86400 / 3600));
+		buf_printf(out, "%s: the certificate of %s expires in %d days and %d hours",
+		    cert->file, cert->subject, (int)(left_s / 86400), (int)(left_s % 86400 / 3600));
 	return true;
 }
 

@@ -14,9 +14,8 @@
 
 #include "tlsproxy/crypto.h"
 
-static void
-say(struct tls_contexts *c, enum diag_level level, const char *file, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+static void say(struct tls_contexts *c, enum diag_level level, const char *file, const char *format,
+    ...) __attribute__((format(printf, 4, 5)));
 
 static void
 say(struct tls_contexts *c, enum diag_level level, const char *file, const char *format, ...)
@@ -62,13 +61,13 @@ say_ticket(const struct bridge_view *view, const char *what, const struct tls_ti
     int64_t half_s)
 {
 	if (view->features & TLS_LOG_CACHE)
-		log_line(LOG_LEVEL_INFO, "tlsproxy", "%s: %s session ticket, key expiration: %ld", view->peer,
-		    what, (long)(key->made_at + 2 * half_s));
+		log_line(LOG_LEVEL_INFO, "tlsproxy", "%s: %s session ticket, key expiration: %ld",
+		    view->peer, what, (long)(key->made_at + 2 * half_s));
 }
 
 static int
-on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
-    int encrypt)
+on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
+    EVP_MAC_CTX *mac, int encrypt)
 {
 	const struct bridge_view *view = SSL_get_app_data(ssl);
 	struct tls_contexts *c = view->contexts;
@@ -76,14 +75,15 @@ on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *ciph
 	const struct tls_ticket_key *current = tls_ticket_current(c->tickets, now_s, half_s);
 
 	if (encrypt) {
-		if (current == NULL || RAND_bytes(iv, EVP_CIPHER_get_iv_length(c->ticket_cipher)) != 1)
+		if (current == NULL ||
+		    RAND_bytes(iv, EVP_CIPHER_get_iv_length(c->ticket_cipher)) != 1)
 			return 0;
 		memcpy(name, current->name, sizeof current->name);
 		say_ticket(view, "Issuing", current, half_s);
 		return EVP_EncryptInit_ex2(cipher, c->ticket_cipher, current->aes, iv, NULL) == 1 &&
-			ticket_mac(mac, current) ?
-		    1 :
-		    -1;
+			       ticket_mac(mac, current)
+			   ? 1
+			   : -1;
 	}
 	const struct tls_ticket_key *key = tls_ticket_find(c->tickets, name, now_s, half_s);
 	if (key == NULL)
@@ -111,7 +111,8 @@ on_server_name(SSL *ssl, int *alert, void *arg)
 		struct buf text = BUF(array);
 		view->sni[0] = '\0';
 		buf_escape(&text, span_of(name), 256);
-		log_line(LOG_LEVEL_WARNING, "tlsproxy", "TLS SNI from %s is invalid: %s", view->peer, text.p);
+		log_line(LOG_LEVEL_WARNING, "tlsproxy", "TLS SNI from %s is invalid: %s",
+		    view->peer, text.p);
 		return SSL_TLSEXT_ERR_NOACK;
 	}
 	SSL_CTX *ctx = tls_contexts_find(c, view->sni);
@@ -121,14 +122,14 @@ on_server_name(SSL *ssl, int *alert, void *arg)
 		return SSL_TLSEXT_ERR_OK;
 	}
 	if (c->count > 0 && (view->features & TLS_LOG_VERBOSE))
-		log_line(LOG_LEVEL_INFO, "tlsproxy", "TLS SNI %s from %s not matched, using default chain",
-		    view->sni, view->peer);
+		log_line(LOG_LEVEL_INFO, "tlsproxy",
+		    "TLS SNI %s from %s not matched, using default chain", view->sni, view->peer);
 	return SSL_TLSEXT_ERR_NOACK;
 }
 
 /*
- * Any certificate will do unless one is required: what the chain is worth is a fact to report, not a
- * reason to end the session. fail open
+ * Any certificate will do unless one is required: what the chain is worth is a fact to report, not
+ * a reason to end the session. fail open
  */
 static int
 on_verify(int ok, X509_STORE_CTX *store)
@@ -137,8 +138,9 @@ on_verify(int ok, X509_STORE_CTX *store)
 	const struct bridge_view *view = SSL_get_app_data(ssl);
 
 	if (!ok && (view->features & TLS_LOG_UNTRUSTED))
-		log_line(LOG_LEVEL_INFO, "tlsproxy", "certificate verification failed for %s: num=%d:%s",
-		    view->peer, X509_STORE_CTX_get_error(store),
+		log_line(LOG_LEVEL_INFO, "tlsproxy",
+		    "certificate verification failed for %s: num=%d:%s", view->peer,
+		    X509_STORE_CTX_get_error(store),
 		    X509_verify_cert_error_string(X509_STORE_CTX_get_error(store)));
 	return view->contexts->conf->require_cert ? ok : 1; /* fail closed if required */
 }
@@ -179,10 +181,10 @@ set_options(SSL_CTX *ctx, const struct tlsproxy_conf *conf)
 {
 	SSL_CTX_set_options(ctx, SSL_OP_ALL);
 	SSL_CTX_clear_options(ctx, conf->options_off);
-	SSL_CTX_set_options(ctx,
-	    SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_IGNORE_UNEXPECTED_EOF | conf->options);
-	SSL_CTX_set_mode(ctx,
-	    SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+				     SSL_OP_IGNORE_UNEXPECTED_EOF | conf->options);
+	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+				  SSL_MODE_RELEASE_BUFFERS);
 	/* The lists of ciphers decide, not the library's idea of a level. */
 	SSL_CTX_set_security_level(ctx, 0);
 }
@@ -197,9 +199,9 @@ set_sessions(SSL_CTX *ctx, struct tls_contexts *c)
 	EVP_Digest(label, sizeof label - 1, digest, &len, EVP_sha256(), NULL);
 	SSL_CTX_set_session_id_context(ctx, digest, len);
 	SSL_CTX_set_session_cache_mode(ctx,
-	    c->conf->session_ids ? SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL |
-		    SSL_SESS_CACHE_NO_AUTO_CLEAR :
-				   SSL_SESS_CACHE_OFF);
+	    c->conf->session_ids
+		? SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL | SSL_SESS_CACHE_NO_AUTO_CLEAR
+		: SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_timeout(ctx, c->conf->ticket_half_s > 0 ? 4 * c->conf->ticket_half_s : 3600);
 	if (c->ticket_cipher == NULL || c->tickets == NULL) {
 		SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
@@ -294,24 +296,26 @@ decode_key(struct span pem)
 }
 
 static void
-say_mismatch(struct tls_contexts *c, const struct tls_identity *id, STACK_OF(X509) *certs, EVP_PKEY *key)
+say_mismatch(
+    struct tls_contexts *c, const struct tls_identity *id, STACK_OF(X509) * certs, EVP_PKEY *key)
 {
 	for (int i = 1; i < sk_X509_num(certs); i++)
 		if (X509_check_private_key(sk_X509_value(certs, i), key) == 1) {
 			say(c, DIAG_ERROR, id->cert_file,
-			    "the private key in %s belongs to certificate %d, not to the first one: write the "
+			    "the private key in %s belongs to certificate %d, not to the first "
+			    "one: write the "
 			    "server's own certificate first",
 			    id->key_file, i + 1);
 			return;
 		}
-	say(c, DIAG_ERROR, id->cert_file, "the private key in %s does not belong to this certificate",
-	    id->key_file);
+	say(c, DIAG_ERROR, id->cert_file,
+	    "the private key in %s does not belong to this certificate", id->key_file);
 }
 
 #define RSA_BITS_MIN 2048
 static void
 use_identity(struct tls_contexts *c, SSL_CTX *ctx, const struct tls_identity *id,
-    STACK_OF(X509) *certs, EVP_PKEY *key)
+    STACK_OF(X509) * certs, EVP_PKEY *key)
 {
 	X509 *leaf = sk_X509_value(certs, 0);
 	char array[80];
@@ -323,7 +327,8 @@ use_identity(struct tls_contexts *c, SSL_CTX *ctx, const struct tls_identity *id
 	}
 	tls_key_text(key, &kind);
 	if (EVP_PKEY_is_a(key, "RSA") && EVP_PKEY_get_bits(key) < RSA_BITS_MIN)
-		say(c, DIAG_WARNING, id->cert_file, "a key of %s bits is weak: use 2048 or more", kind.p);
+		say(c, DIAG_WARNING, id->cert_file, "a key of %s bits is weak: use 2048 or more",
+		    kind.p);
 	STACK_OF(X509) *chain = sk_X509_dup(certs);
 	(void)sk_X509_shift(chain);
 	/* 0: not in place of one of the same type. */
@@ -337,7 +342,8 @@ use_identity(struct tls_contexts *c, SSL_CTX *ctx, const struct tls_identity *id
 	} else if (sk_X509_num(chain) == 0) {
 		/* Only now, not in each handshake: what is missing may be among the CAs. */
 		(void)SSL_CTX_build_cert_chain(ctx, SSL_BUILD_CHAIN_FLAG_NO_ROOT |
-			SSL_BUILD_CHAIN_FLAG_IGNORE_ERROR | SSL_BUILD_CHAIN_FLAG_CLEAR_ERROR);
+							SSL_BUILD_CHAIN_FLAG_IGNORE_ERROR |
+							SSL_BUILD_CHAIN_FLAG_CLEAR_ERROR);
 	}
 	sk_X509_free(chain);
 }
@@ -459,7 +465,8 @@ tls_contexts_find(const struct tls_contexts *c, const char *name)
 {
 	for (const char *p = name; p != NULL && c->count > 0; p = strchr(p + 1, '.')) {
 		struct tls_named key = { p, NULL };
-		const struct tls_named *found = bsearch(&key, c->named, c->count, sizeof key, by_name);
+		const struct tls_named *found =
+		    bsearch(&key, c->named, c->count, sizeof key, by_name);
 		if (found != NULL)
 			return found->ctx;
 	}
@@ -467,8 +474,8 @@ tls_contexts_find(const struct tls_contexts *c, const char *name)
 }
 
 /*
- * The check at load. Keys are decoded in a child only: each complaint comes back as level, file, NUL,
- * text, NUL; the last byte says that the child got to its end.
+ * The check at load. Keys are decoded in a child only: each complaint comes back as level, file,
+ * NUL, text, NUL; the last byte says that the child got to its end.
  */
 #define CHECK_DONE '.'
 #define REPORT_MAX (1 << 20)
@@ -489,8 +496,7 @@ send_complaint(void *arg, enum diag_level level, const char *file, const char *t
 	(void)written;
 }
 
-static void __attribute__((noreturn))
-check_in_child(const struct tlsproxy_conf *conf, int fd)
+static void __attribute__((noreturn)) check_in_child(const struct tlsproxy_conf *conf, int fd)
 {
 	struct tls_contexts *c = tls_contexts_new(conf, NULL, NULL, send_complaint, &fd);
 
@@ -525,7 +531,8 @@ read_report(int fd, char *out)
 	size_t len = 0;
 	ssize_t n;
 
-	while (len < REPORT_MAX && ((n = read(fd, out + len, REPORT_MAX - len)) > 0 || (n < 0 && errno == EINTR)))
+	while (len < REPORT_MAX &&
+	       ((n = read(fd, out + len, REPORT_MAX - len)) > 0 || (n < 0 && errno == EINTR)))
 		len += n > 0 ? (size_t)n : 0;
 	return len;
 }

@@ -113,7 +113,8 @@ add_identity(struct load *load, const char *name, const char *key_file, const ch
 
 	conf->ids = mem_grow(conf->ids, conf->id_count + 1, sizeof *conf->ids);
 	struct tls_identity *id = &conf->ids[conf->id_count++];
-	*id = (struct tls_identity){ .name = mem_strdup(name), .key_file = mem_strdup(key_file),
+	*id = (struct tls_identity){ .name = mem_strdup(name),
+		.key_file = mem_strdup(key_file),
 		.cert_file = mem_strdup(cert_file) };
 	return id;
 }
@@ -122,14 +123,17 @@ static bool
 refuse_locked(struct load *load, const char *path)
 {
 	complain(load, DIAG_ERROR,
-	    "%s: the private key is protected by a password: write it without (openssl pkey -in ... -out ...)",
+	    "%s: the private key is protected by a password: write it without (openssl pkey -in "
+	    "... -out ...)",
 	    path);
 	return false;
 }
 
-/* One block of a chain file: a key opens an identity, certificates belong to the last one opened. */
+/* One block of a chain file: a key opens an identity, certificates belong to the last one opened.
+ */
 static bool
-take_block(struct load *load, const char *name, const char *path, const struct tls_pem *pem, bool *open)
+take_block(
+    struct load *load, const char *name, const char *path, const struct tls_pem *pem, bool *open)
 {
 	struct tlsproxy_conf *conf = load->conf;
 	struct tls_identity *id = *open ? &conf->ids[conf->id_count - 1] : NULL;
@@ -140,7 +144,8 @@ take_block(struct load *load, const char *name, const char *path, const struct t
 	case TLS_PEM_KEY:
 		if (id != NULL && id->certs.len == 0) {
 			complain(load, DIAG_ERROR,
-			    "%s: a second private key before any certificate for the one in %s: write each "
+			    "%s: a second private key before any certificate for the one in %s: "
+			    "write each "
 			    "key directly before its certificates",
 			    path, id->key_file);
 			return false;
@@ -182,8 +187,8 @@ take_chain_file(struct load *load, const char *name, const char *path, bool *ope
 	}
 	tls_vault_wipe(load->conf->vault);
 	if (blocks == 0)
-		complain(load, DIAG_ERROR, "%s: no PEM data: it should hold private keys and certificates",
-		    path);
+		complain(load, DIAG_ERROR,
+		    "%s: no PEM data: it should hold private keys and certificates", path);
 	return blocks > 0;
 }
 
@@ -280,7 +285,8 @@ take_default_chain(struct load *load)
 	if (*chains != '\0') {
 		if (*rsa != '\0' || *ec != '\0')
 			complain(load, DIAG_WARNING,
-			    "both this and one or more of the older cert_file, eccert_file are set: the older "
+			    "both this and one or more of the older cert_file, eccert_file are "
+			    "set: the older "
 			    "ones are ignored");
 		take_chain_files(load, "", span_of(chains));
 		return;
@@ -291,8 +297,8 @@ take_default_chain(struct load *load)
 }
 
 /*
- * SNI maps. The process can open no file, so every chain is read now, which asks for tables that can be
- * listed: inline: and texthash:.
+ * SNI maps. The process can open no file, so every chain is read now, which asks for tables that
+ * can be listed: inline: and texthash:.
  */
 static void
 take_sni(struct load *load, struct span name, struct span files)
@@ -320,7 +326,8 @@ sni_inline(struct load *load, struct span text)
 			token = span_trim((struct span){ token.p + 1, token.len - 2 });
 		const char *equals = memchr(token.p, '=', token.len);
 		if (equals == NULL) {
-			complain(load, DIAG_ERROR, "inline: \"%.*s\": write name=file, or {name = file, file}",
+			complain(load, DIAG_ERROR,
+			    "inline: \"%.*s\": write name=file, or {name = file, file}",
 			    (int)token.len, token.p);
 			return;
 		}
@@ -339,7 +346,8 @@ sni_line(struct load *load, struct span line)
 		take_sni(load, name, span_trim(line));
 }
 
-/* Logical lines: one that begins with white space continues the one before; '#' begins a comment. */
+/* Logical lines: one that begins with white space continues the one before; '#' begins a comment.
+ */
 static void
 sni_texthash(struct load *load, const char *path)
 {
@@ -392,7 +400,8 @@ take_sni_maps(struct load *load)
 			free(path);
 		} else {
 			complain(load, DIAG_ERROR,
-			    "\"%.*s\": write texthash:FILE or inline:{...}; other tables cannot be listed, and the "
+			    "\"%.*s\": write texthash:FILE or inline:{...}; other tables cannot be "
+			    "listed, and the "
 			    "chains are all read at start",
 			    (int)token.len, token.p);
 		}
@@ -426,7 +435,7 @@ static bool
 hash_name(const char *name)
 {
 	return strspn(name, "0123456789abcdef") == 8 && name[8] == '.' && name[9] != '\0' &&
-	    strspn(name + 9, "0123456789") == strlen(name + 9);
+	       strspn(name + 9, "0123456789") == strlen(name + 9);
 }
 
 static void
@@ -451,7 +460,8 @@ take_ca_folder(struct load *load, const char *path, enum diag_level level)
 static void
 take_cas(struct load *load)
 {
-	const char *file = setting_text(load, TLS_SET_CAfile), *folder = setting_text(load, TLS_SET_CApath);
+	const char *file = setting_text(load, TLS_SET_CAfile),
+		   *folder = setting_text(load, TLS_SET_CApath);
 
 	load->param = tls_setting_param(load->rules, TLS_SET_CAfile);
 	if (*file != '\0') {
@@ -491,7 +501,8 @@ take_dh(struct load *load)
 	tls_vault_wipe(load->conf->vault);
 	if (load->conf->dh.len == 0)
 		complain(load, DIAG_ERROR,
-		    "%s: no DH PARAMETERS in it: leave the parameter empty for the built-in groups", path);
+		    "%s: no DH PARAMETERS in it: leave the parameter empty for the built-in groups",
+		    path);
 }
 
 void

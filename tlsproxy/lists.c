@@ -34,7 +34,8 @@ find_version(struct span name, unsigned *bit)
 	if (name.len > 2 && name.p[0] == '0' && (name.p[1] == 'x' || name.p[1] == 'X'))
 		name = (struct span){ name.p + 2, name.len - 2 };
 	for (size_t i = 0; i < VERSIONS; i++)
-		if (span_is_nocase(name, versions[i].name) || span_is_nocase(name, versions[i].hex)) {
+		if (span_is_nocase(name, versions[i].name) ||
+		    span_is_nocase(name, versions[i].hex)) {
 			*bit = versions[i].bit;
 			return true;
 		}
@@ -92,8 +93,9 @@ tls_protocols_parse(const char *text, unsigned *out, struct buf *why)
 		if (!find_version(name, &bit)) {
 			buf_puts(why, "\"");
 			buf_printable(why, token);
-			buf_puts(why, "\" is not a protocol: write SSLv3, TLSv1, TLSv1.1, TLSv1.2 or TLSv1.3,"
-				      " with \"!\", \">=\" or \"<=\" directly before it if wanted");
+			buf_puts(why,
+			    "\" is not a protocol: write SSLv3, TLSv1, TLSv1.1, TLSv1.2 or TLSv1.3,"
+			    " with \"!\", \">=\" or \"<=\" directly before it if wanted");
 			return false;
 		}
 		allowed &= allowed_by(form, bit);
@@ -140,7 +142,8 @@ cipher_name(struct span name)
 {
 	for (size_t i = 0; i < name.len; i++) {
 		char c = name.p[i];
-		bool alnum = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+		bool alnum =
+		    (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 		if (!alnum && c != '_' && (i == 0 || strchr("-+.", c) == NULL))
 			return false;
 	}
@@ -156,8 +159,9 @@ tls_exclude(struct buf *cipher_list, const char *exclusions, struct buf *why)
 		if (!cipher_name(token)) {
 			buf_puts(why, "\"");
 			buf_printable(why, token);
-			buf_puts(why, "\": write names of ciphers or their properties only, such as RC4 or"
-				      " aNULL");
+			buf_puts(why,
+			    "\": write names of ciphers or their properties only, such as RC4 or"
+			    " aNULL");
 			return false;
 		}
 		buf_puts(cipher_list, ":!");
@@ -177,17 +181,32 @@ static const struct {
 	const char *word;
 	unsigned features;
 } features[] = {
-	{ "0", 0 }, { "none", 0 },
-	{ "1", LEVEL_1 }, { "routine", LEVEL_1 },
-	{ "2", LEVEL_2 }, { "debug", LEVEL_2 },
-	{ "3", LEVEL_3 }, { "ssl-expert", LEVEL_3 },
-	{ "4", LEVEL_4 }, { "5", LEVEL_4 }, { "6", LEVEL_4 }, { "7", LEVEL_4 }, { "8", LEVEL_4 },
-	{ "9", LEVEL_4 }, { "ssl-developer", LEVEL_4 },
-	{ "summary", TLS_LOG_SUMMARY }, { "untrusted", TLS_LOG_UNTRUSTED },
-	{ "peercert", TLS_LOG_PEERCERT }, { "certmatch", TLS_LOG_CERTMATCH },
-	{ "verbose", TLS_LOG_VERBOSE }, { "cache", TLS_LOG_CACHE }, { "dane", 0 },
-	{ "ssl-debug", TLS_LOG_STATE }, { "ssl-handshake-packet-dump", TLS_LOG_HANDSHAKE_DUMP },
-	{ "ssl-session-packet-dump", TLS_LOG_SESSION_DUMP }, { "trace", TLS_LOG_TRACE },
+	{ "0", 0 },
+	{ "none", 0 },
+	{ "1", LEVEL_1 },
+	{ "routine", LEVEL_1 },
+	{ "2", LEVEL_2 },
+	{ "debug", LEVEL_2 },
+	{ "3", LEVEL_3 },
+	{ "ssl-expert", LEVEL_3 },
+	{ "4", LEVEL_4 },
+	{ "5", LEVEL_4 },
+	{ "6", LEVEL_4 },
+	{ "7", LEVEL_4 },
+	{ "8", LEVEL_4 },
+	{ "9", LEVEL_4 },
+	{ "ssl-developer", LEVEL_4 },
+	{ "summary", TLS_LOG_SUMMARY },
+	{ "untrusted", TLS_LOG_UNTRUSTED },
+	{ "peercert", TLS_LOG_PEERCERT },
+	{ "certmatch", TLS_LOG_CERTMATCH },
+	{ "verbose", TLS_LOG_VERBOSE },
+	{ "cache", TLS_LOG_CACHE },
+	{ "dane", 0 },
+	{ "ssl-debug", TLS_LOG_STATE },
+	{ "ssl-handshake-packet-dump", TLS_LOG_HANDSHAKE_DUMP },
+	{ "ssl-session-packet-dump", TLS_LOG_SESSION_DUMP },
+	{ "trace", TLS_LOG_TRACE },
 };
 
 bool
@@ -203,7 +222,8 @@ tls_loglevel_parse(const char *text, unsigned *out, struct buf *why)
 		if (i == count) {
 			buf_puts(why, "\"");
 			buf_printable(why, token);
-			buf_puts(why, "\" is not a TLS log level: write a number from 0 to 4, or names such as "
+			buf_puts(why, "\" is not a TLS log level: write a number from 0 to 4, or "
+				      "names such as "
 				      "summary, untrusted, peercert, cache, verbose, ssl-debug");
 			return false;
 		}
@@ -230,7 +250,8 @@ tls_name_valid(struct span name, char out[256])
 		char c = name.p[i];
 		if (c >= 'A' && c <= 'Z')
 			c = (char)(c - 'A' + 'a');
-		if (c == '.' ? label == 0 : !label_byte(c) || (c == '-' && label == 0) || ++label > 63)
+		if (c == '.' ? label == 0
+			     : !label_byte(c) || (c == '-' && label == 0) || ++label > 63)
 			return false;
 		if (c == '.')
 			label = 0;

@@ -12,7 +12,8 @@ static struct span
 next_line(struct span *rest)
 {
 	const char *newline = rest->len > 0 ? memchr(rest->p, '\n', rest->len) : NULL;
-	struct span line = { rest->p, newline != NULL ? (size_t)(newline - rest->p) + 1 : rest->len };
+	struct span line = { rest->p,
+		newline != NULL ? (size_t)(newline - rest->p) + 1 : rest->len };
 
 	rest->p += line.len;
 	rest->len -= line.len;
@@ -46,7 +47,8 @@ tls_pem_next(struct span *rest, struct tls_pem *out)
 		if (begin.len > 0) {
 			label = begin;
 			start = line.p;
-		} else if (end.len > 0 && end.len == label.len && memcmp(end.p, label.p, end.len) == 0) {
+		} else if (end.len > 0 && end.len == label.len &&
+			   memcmp(end.p, label.p, end.len) == 0) {
 			out->label = label;
 			out->block = (struct span){ start, (size_t)(rest->p - start) };
 			return true;
@@ -83,7 +85,8 @@ tls_pem_kind(const struct tls_pem *pem)
 {
 	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
 		if (span_is(pem->label, kinds[i].label))
-			return kinds[i].kind == TLS_PEM_KEY && locked(pem->block) ? TLS_PEM_LOCKED_KEY :
-										    kinds[i].kind;
+			return kinds[i].kind == TLS_PEM_KEY && locked(pem->block)
+				   ? TLS_PEM_LOCKED_KEY
+				   : kinds[i].kind;
 	return TLS_PEM_OTHER;
 }

@@ -16,8 +16,9 @@
 #include "tlsproxy/crypto.h"
 
 #define LOG_PROGRAM "tlsproxy"
-#define TAKE_AT_ONCE 8   /* clients from one channel in one turn: leave some to the other processes */
-#define SPARE_FDS 32     /* for everything that is not a client */
+#define TAKE_AT_ONCE 8 /* clients from one channel in one turn: leave some to the other processes \
+			*/
+#define SPARE_FDS 32   /* for everything that is not a client */
 
 struct process {
 	struct loop *loop;
@@ -103,7 +104,8 @@ take_request(struct process *p, struct span message, const int *fds, size_t coun
 {
 	struct tlsproxy_request request;
 
-	if (count == 2 && tls_request_parse(message, &request) && is_stream(fds[0]) && is_stream(fds[1])) {
+	if (count == 2 && tls_request_parse(message, &request) && is_stream(fds[0]) &&
+	    is_stream(fds[1])) {
 		bridge_start(&p->bridges, &request, fds[0], fds[1]);
 		return;
 	}
@@ -144,12 +146,10 @@ on_channel(int fd, short what, void *arg)
 		ssize_t n = fd_recv(fd, message, sizeof message, fds, &count);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			break;
-		if (n == 0 && count == 0 && hung_up(fd))
-			close_channel(c);
-		else if (n < 0 && errno != EMSGSIZE)
-			close_channel(c);
-		else if (n < 0)
+		if (n < 0 && errno == EMSGSIZE)
 			say_bad(p, "more descriptors than two");
+		else if (n < 0 || (n == 0 && count == 0 && hung_up(fd)))
+			close_channel(c);
 		else
 			take_request(p, (struct span){ message, (size_t)n }, fds, count);
 	}
@@ -175,8 +175,8 @@ static void
 close_others(const struct tlsproxy_process *given)
 {
 	int keep[TLSPROXY_CHANNELS_MAX + 1];
-	size_t n = given->channel_count < TLSPROXY_CHANNELS_MAX ? given->channel_count :
-								  TLSPROXY_CHANNELS_MAX;
+	size_t n = given->channel_count < TLSPROXY_CHANNELS_MAX ? given->channel_count
+								: TLSPROXY_CHANNELS_MAX;
 
 	memcpy(keep, given->channels, n * sizeof keep[0]);
 	keep[n] = log_fd();
@@ -193,13 +193,14 @@ fit_limit(size_t wanted)
 	limit.rlim_cur = limit.rlim_max;
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 	(void)getrlimit(RLIMIT_NOFILE, &limit);
-	size_t fits = limit.rlim_cur > SPARE_FDS + TLSPROXY_CHANNELS_MAX + 2 ?
-	    (limit.rlim_cur - SPARE_FDS - TLSPROXY_CHANNELS_MAX) / 2 :
-	    1;
+	size_t fits = limit.rlim_cur > SPARE_FDS + TLSPROXY_CHANNELS_MAX + 2
+			  ? (limit.rlim_cur - SPARE_FDS - TLSPROXY_CHANNELS_MAX) / 2
+			  : 1;
 	if (fits >= wanted)
 		return wanted;
-	log_warning("only %zu TLS sessions fit into the limit of %lu open files: raise it (LimitNOFILE)", fits,
-	    (unsigned long)limit.rlim_cur);
+	log_warning(
+	    "only %zu TLS sessions fit into the limit of %lu open files: raise it (LimitNOFILE)",
+	    fits, (unsigned long)limit.rlim_cur);
 	return fits;
 }
 

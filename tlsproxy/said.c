@@ -39,7 +39,8 @@ name_entry(X509_NAME *name, int nid, char *out, size_t size)
 
 	if (at < 0)
 		return;
-	int len = ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
+	int len =
+	    ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
 	if (len > 0)
 		buf_printable(&text, (struct span){ (char *)utf8, (size_t)len });
 	OPENSSL_free(utf8);
@@ -78,9 +79,12 @@ cert_facts(SSL *ssl, const struct tlsproxy_conf *conf, struct tls_facts *out)
 
 	if (cert == NULL)
 		return;
-	out->client_cert = SSL_get_verify_result(ssl) == X509_V_OK ? TLS_CERT_TRUSTED : TLS_CERT_UNTRUSTED;
-	name_entry(X509_get_subject_name(cert), NID_commonName, out->client_cn, sizeof out->client_cn);
-	name_entry(X509_get_issuer_name(cert), NID_commonName, out->issuer_cn, sizeof out->issuer_cn);
+	out->client_cert =
+	    SSL_get_verify_result(ssl) == X509_V_OK ? TLS_CERT_TRUSTED : TLS_CERT_UNTRUSTED;
+	name_entry(
+	    X509_get_subject_name(cert), NID_commonName, out->client_cn, sizeof out->client_cn);
+	name_entry(
+	    X509_get_issuer_name(cert), NID_commonName, out->issuer_cn, sizeof out->issuer_cn);
 	if (out->issuer_cn[0] == '\0')
 		name_entry(X509_get_issuer_name(cert), NID_organizationName, out->issuer_cn,
 		    sizeof out->issuer_cn);
@@ -178,11 +182,13 @@ static void
 say_summary(SSL *ssl, const struct bridge_view *view, const struct tls_facts *facts)
 {
 	static const char *const words[] = { [TLS_CERT_NONE] = "Anonymous",
-		[TLS_CERT_UNTRUSTED] = "Untrusted", [TLS_CERT_TRUSTED] = "Trusted" };
+		[TLS_CERT_UNTRUSTED] = "Untrusted",
+		[TLS_CERT_TRUSTED] = "Trusted" };
 	char array[900];
 	struct buf line = BUF(array);
 
-	buf_printf(&line, "%s TLS connection established from %s%s%s: %s with cipher %s (%d/%d bits)",
+	buf_printf(&line,
+	    "%s TLS connection established from %s%s%s: %s with cipher %s (%d/%d bits)",
 	    words[facts->client_cert], view->peer, facts->sni_matched ? " to " : "",
 	    facts->sni_matched ? facts->sni : "", facts->protocol, facts->cipher, facts->bits,
 	    facts->bits_max);
@@ -211,15 +217,17 @@ tls_said_handshake(SSL *ssl, const struct bridge_view *view, const struct tls_fa
 		log_info("%s: Reusing old session (RFC 5077 session ticket)", view->peer);
 	if (facts->resumed && facts->client_cert == TLS_CERT_UNTRUSTED &&
 	    (view->features & TLS_LOG_UNTRUSTED))
-		log_info("%s: re-using session with untrusted certificate, look for details earlier in the log",
+		log_info("%s: re-using session with untrusted certificate, look for details "
+			 "earlier in the log",
 		    view->peer);
 	if (cert != NULL && (view->features & TLS_LOG_VERBOSE)) {
 		say_name("subject", X509_get_subject_name(cert));
 		say_name("issuer", X509_get_issuer_name(cert));
 	}
 	if (cert != NULL && (view->features & TLS_LOG_PEERCERT))
-		log_info("%s: subject_CN=%s, issuer=%s, cert fingerprint=%s, pkey fingerprint=%s", view->peer,
-		    facts->client_cn, facts->issuer_cn, facts->fingerprint, facts->key_fingerprint);
+		log_info("%s: subject_CN=%s, issuer=%s, cert fingerprint=%s, pkey fingerprint=%s",
+		    view->peer, facts->client_cn, facts->issuer_cn, facts->fingerprint,
+		    facts->key_fingerprint);
 	if (view->features & TLS_LOG_SUMMARY)
 		say_summary(ssl, view, facts);
 }
@@ -254,20 +262,23 @@ dump(const unsigned char *p, size_t len)
 			else
 				buf_puts(&line, "   ");
 		for (size_t i = 0; i < n; i++)
-			buf_putc(&line, p[at + i] > ' ' && p[at + i] <= '~' ? (char)p[at + i] : '.');
+			buf_putc(
+			    &line, p[at + i] > ' ' && p[at + i] <= '~' ? (char)p[at + i] : '.');
 		log_info("%s", line.p);
 	}
 }
 
 static long
-on_bytes(BIO *bio, int op, const char *bytes, size_t len, int argi, long argl, int ret, size_t *done)
+on_bytes(
+    BIO *bio, int op, const char *bytes, size_t len, int argi, long argl, int ret, size_t *done)
 {
 	(void)argi, (void)argl, (void)len;
 	if (op != (BIO_CB_READ | BIO_CB_RETURN) && op != (BIO_CB_WRITE | BIO_CB_RETURN))
 		return ret;
 	if (ret > 0 && done != NULL) {
-		log_info("%s %p [%p] (%zu bytes => %d)", op & BIO_CB_WRITE ? "write to" : "read from",
-		    (void *)bio, (const void *)bytes, len, (int)*done);
+		log_info("%s %p [%p] (%zu bytes => %d)",
+		    op & BIO_CB_WRITE ? "write to" : "read from", (void *)bio, (const void *)bytes,
+		    len, (int)*done);
 		dump((const unsigned char *)bytes, *done);
 	}
 	return ret;
@@ -278,7 +289,8 @@ tls_said_hooks(SSL *ssl, struct bridge_view *view)
 {
 	if (view->features & TLS_LOG_VERBOSE) {
 		log_info("setting up TLS connection from %s", view->peer);
-		log_info("%s: TLS cipher list \"%s\"", view->peer, view->contexts->conf->cipher_list);
+		log_info(
+		    "%s: TLS cipher list \"%s\"", view->peer, view->contexts->conf->cipher_list);
 	}
 	if (view->features & TLS_LOG_STATE)
 		SSL_set_info_callback(ssl, on_info);

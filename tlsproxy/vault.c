@@ -26,7 +26,8 @@ struct tls_vault {
 static void *
 secret_mapping(size_t size, int sharing)
 {
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, sharing | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *p = mmap(
+	    NULL, size, PROT_READ | PROT_WRITE, sharing | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	assert(p != MAP_FAILED);
 	(void)madvise(p, size, MADV_DONTDUMP);
@@ -85,7 +86,8 @@ tls_vault_read(struct tls_vault *v, const char *path, struct span *out)
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0)
 		return false;
-	bool ok = read_all(fd, v->base + v->kept, room > TLS_FILE_MAX ? TLS_FILE_MAX + 1 : room, &v->read);
+	bool ok = read_all(
+	    fd, v->base + v->kept, room > TLS_FILE_MAX ? TLS_FILE_MAX + 1 : room, &v->read);
 	int error = errno;
 	close(fd);
 	*out = (struct span){ v->base + v->kept, v->read };
@@ -132,8 +134,8 @@ tls_vault_drop(const struct tls_vault *v)
 }
 
 /*
- * Ticket keys: written by the master only, read by processes at any moment. A slot is written before
- * `current` names it and not again until KEYS turns later, when nobody has used it for long.
+ * Ticket keys: written by the master only, read by processes at any moment. A slot is written
+ * before `current` names it and not again until KEYS turns later, when nobody has used it for long.
  */
 #define KEYS 4
 struct shared_keys {
@@ -202,7 +204,8 @@ tls_ticket_current(const struct tlsproxy_tickets *t, int64_t now_s, int64_t half
 }
 
 const struct tls_ticket_key *
-tls_ticket_find(const struct tlsproxy_tickets *t, const uint8_t name[16], int64_t now_s, int64_t half_s)
+tls_ticket_find(
+    const struct tlsproxy_tickets *t, const uint8_t name[16], int64_t now_s, int64_t half_s)
 {
 	for (size_t i = 0; i < KEYS; i++) {
 		const struct tls_ticket_key *key = &t->shared->keys[i];

@@ -10,7 +10,8 @@ static const uint8_t facts_magic[2] = { 'T', 1 };
 
 enum { REQUEST_STRESS = 1 };
 enum { FACTS_RESUMED = 1, FACTS_SNI_MATCHED = 2, FACTS_FLAGS = 3 };
-#define FACTS_FIXED 16 /* magic 2, length 2, outcome, certificate, flags, 0, bits 2, of 2, time 4 */
+#define FACTS_FIXED 16 /* magic 2, length 2, outcome, certificate, flags, 0, bits 2, of 2, time 4 \
+			*/
 
 static void
 put_u16(uint8_t *p, unsigned n)
@@ -79,7 +80,10 @@ tls_request_parse(struct span bytes, struct tlsproxy_request *out)
 }
 
 /* The texts of the record, in their order on the wire. */
-#define TEXT(field) { offsetof(struct tls_facts, field), sizeof ((struct tls_facts *)0)->field }
+#define TEXT(field)                                                                     \
+	{                                                                               \
+		offsetof(struct tls_facts, field), sizeof((struct tls_facts *)0)->field \
+	}
 static const struct {
 	size_t at, size;
 } texts[] = { TEXT(protocol), TEXT(cipher), TEXT(sni), TEXT(client_cn), TEXT(issuer_cn),
@@ -99,7 +103,7 @@ tls_facts_format(const struct tls_facts *facts, uint8_t *out)
 	out[4] = (uint8_t)facts->outcome;
 	out[5] = (uint8_t)facts->client_cert;
 	out[6] = (uint8_t)((facts->resumed ? FACTS_RESUMED : 0) |
-	    (facts->sni_matched ? FACTS_SNI_MATCHED : 0));
+			   (facts->sni_matched ? FACTS_SNI_MATCHED : 0));
 	put_u16(out + 8, facts->bits);
 	put_u16(out + 10, facts->bits_max);
 	put_u16(out + 12, facts->handshake_ms >> 16);
@@ -181,8 +185,10 @@ tls_facts_parse(struct span bytes, size_t *used, struct tls_facts *out)
 const char *
 tls_outcome_word(enum tls_outcome outcome)
 {
-	static const char *const words[] = { [TLS_OK] = "ok", [TLS_FAILED] = "failed",
-		[TLS_TIMEOUT] = "timeout", [TLS_HANGUP] = "hangup" };
+	static const char *const words[] = { [TLS_OK] = "ok",
+		[TLS_FAILED] = "failed",
+		[TLS_TIMEOUT] = "timeout",
+		[TLS_HANGUP] = "hangup" };
 
 	return words[outcome];
 }
