@@ -95,6 +95,8 @@ end(struct session *s)
 	deadline_disarm(&s->limit);
 	if (announced)
 		session_conclude(s);
+	if (s->verdict == V_NONE)
+		s->verdict = V_HANGUP; /* it left, and nothing was decided */
 	if (!s->handed) {
 		if (s->final != R_NONE && !s->hangup)
 			reply_send(s, s->final);
@@ -105,6 +107,7 @@ end(struct session *s)
 		journal_session(s, loop_now_us(w->loop));
 	dnsbl_release(&s->ask);
 	engine_free(s);
+	proxy_leave(s);
 	if (s->backend_fd >= 0)
 		close(s->backend_fd);
 	close(s->fd);
@@ -152,10 +155,8 @@ session_birth(struct worker *w, int fd, const struct endpoint *peer, const struc
 	s->id = w->next_id++;
 	s->born_us = s->phase_us = loop_now_us(w->loop);
 	s->state = S_DOOR;
-	if (proxied) {
+	if (proxied)
 		move(s, S_PROXY);
-		return;
-	}
 	session_event(s, ON_ENTER);
 }
 
@@ -202,7 +203,7 @@ session_conclude(struct session *s)
 	if (c.store && s->worker->store != NULL)
 		store_put(s->worker->store, &s->peer.addr, &s->client->stamps,
 		    s->worker->snap->policy.enabled, loop_wall_s(s->worker->loop));
-	if (!s->sc.noforward && s->verdict == V_NONE)
+	if (s->verdict == V_NONE && (c.pass != PASS_NONE || !s->sc.noforward))
 		s->verdict = c.pass == PASS_NEW ? V_PASS_NEW : V_PASS_OLD;
 }
 

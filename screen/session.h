@@ -105,6 +105,7 @@ struct session {
 	bool tls : 1;
 	bool handed : 1;     /* the client's socket is the backend's now */
 	bool io_ready : 1;   /* io has been initialised */
+	bool in_proxy : 1;   /* counted as waiting for its PROXY header */
 };
 
 /* session.c: the one place that moves sessions. */
@@ -128,26 +129,31 @@ void session_watch_backend(struct session *);
 const char *elapsed_text(int64_t us, char out[16]);
 
 /* events.c: args: as many strings as the line names, then null. */
+/* The line alone: for session_log() and tests. */
+void event_text(const struct session *, enum event_id, const char *const *args, struct buf *out);
 void session_log(const struct session *, enum event_id, const char *const *args);
 #define log_event(s, event, ...) session_log((s), (event), (const char *const[]){ __VA_ARGS__, NULL })
 #define log_plain(s, event) session_log((s), (event), (const char *const[]){ NULL })
 
 /*
  * replies.c. The text of a reply without CRLF, expanded and, under soft_bounce, softened; cut to size.
- * reply_compose() adds the reject footer and CRLF.
+ * reply_compose() is the same with the reject footer and CRLF.
  */
 void reply_text(const struct session *, enum reply, struct buf *out);
-void reply_compose(const struct session *, struct span text, struct buf *out);
+void reply_compose(const struct session *, enum reply, struct buf *out);
 /*
  * Best effort: composed, one non-blocking write, what the engine could not yet send in front of it. Also
- * the last word at the end of a session. False if the client is gone.
+ * the last word at the end of a session. False if the client takes nothing and no room is left to wait in;
+ * errors of the socket show at the next read.
  */
 bool reply_send(struct session *, enum reply);
 /* Refusal decided by policy, as the reply to RCPT. */
 enum reply reply_refusal(const struct session *);
 
 /* wait.c, engine.c, handoff.c: the handlers named in states.tbl. */
-state_fn proxy_read, proxy_time;
+state_fn proxy_enter, proxy_read, proxy_time;
+/* No longer waiting for a PROXY header: counted out, if it was counted in. */
+void proxy_leave(struct session *);
 state_fn door_enter;
 state_fn wait_enter, wait_read, wait_over, wait_score;
 state_fn engine_enter, engine_read, engine_time;

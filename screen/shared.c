@@ -39,6 +39,7 @@ shared_give(struct shared *sh, struct slot *slot)
 	(void)sh;
 	slot->check_queue = 0;
 	slot->post_queue = 0;
+	slot->proxy_queue = 0;
 	slot->taken = false;
 }
 
@@ -59,5 +60,15 @@ shared_post_queue(const struct shared *sh)
 
 	for (uint32_t i = 0, n = sh->slots_used; i < n; i++)
 		sum += atomic_load_explicit(&sh->slots[i].post_queue, memory_order_relaxed);
+	return sum;
+}
+
+size_t
+shared_proxy_queue(const struct shared *sh)
+{
+	size_t sum = 0;
+
+	for (uint32_t i = 0, n = sh->slots_used; i < n; i++)
+		sum += atomic_load_explicit(&sh->slots[i].proxy_queue, memory_order_relaxed);
 	return sum;
 }

@@ -18,6 +18,7 @@
 struct slot {
 	_Alignas(64) _Atomic uint32_t check_queue; /* sessions open, hand-off included */
 	_Atomic uint32_t post_queue;               /* of those, waiting for the backend */
+	_Atomic uint32_t proxy_queue;              /* apart from those: waiting for a PROXY header */
 	_Atomic uint64_t verdicts[VERDICTS];       /* ended sessions, since the master's start */
 	_Atomic bool taken;
 };
@@ -34,5 +35,6 @@ struct slot *shared_take(struct shared *);        /* null when all are taken */
 void shared_give(struct shared *, struct slot *); /* its process is gone */
 size_t shared_check_queue(const struct shared *);
 size_t shared_post_queue(const struct shared *);
+size_t shared_proxy_queue(const struct shared *);
 
 #endif

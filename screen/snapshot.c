@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "screen/engine.h"
 #include "screen/snapshot.h"
 
 struct loading {
@@ -175,6 +176,31 @@ load_store(struct loading *l)
 	}
 }
 
+static struct match_list *
+load_match_list(struct loading *l, enum param p)
+{
+	unsigned line;
+	const char *file = rules_origin(l->snap->rules, p, &line);
+
+	return match_list_open(rules_text(l->snap->rules, p), file, line, l->diag);
+}
+
+static void
+load_proxies(struct loading *l)
+{
+	struct snapshot *snap = l->snap;
+	bool expected = false;
+
+	snap->proxy_networks = load_match_list(l, P_gatehouse_proxy_networks);
+	snap->proxy_limit = (size_t)rules_number(snap->rules, P_gatehouse_proxy_limit);
+	for (size_t i = 0; i < snap->listener_count; i++)
+		expected |= snap->listeners[i].proxy;
+	if (expected && *rules_text(snap->rules, P_gatehouse_proxy_networks) == '\0')
+		complain(l, P_gatehouse_proxy_networks,
+		    "gatehouse_proxy_networks is empty, so nobody's PROXY header would be believed: "
+		    "write the addresses of your proxies");
+}
+
 struct snapshot *
 snapshot_load(const char *dir, const struct rules_override *overrides, size_t count, struct diag *diag)
 {
@@ -194,10 +220,9 @@ snapshot_load(const char *dir, const struct rules_override *overrides, size_t co
 	snap->sites = dnsbl_sites_load(snap->rules, diag);
 	snap->access = access_list_load(snap->rules, diag);
 	policy_rules_load(&snap->policy, snap->rules, dnsbl_domain_count(snap->sites), diag);
-	unsigned line;
-	const char *file = rules_origin(snap->rules, P_postscreen_allowlist_interfaces, &line);
-	snap->interfaces = match_list_open(
-	    rules_text(snap->rules, P_postscreen_allowlist_interfaces), file, line, diag);
+	snap->interfaces = load_match_list(&l, P_postscreen_allowlist_interfaces);
+	load_proxies(&l);
+	snap->engine = engine_rules_load(snap->rules, diag);
 	return snap;
 }
 
@@ -208,6 +233,8 @@ snapshot_free(struct snapshot **snap)
 
 	if (s == NULL)
 		return;
+	engine_rules_free(&s->engine);
+	match_list_free(&s->proxy_networks);
 	match_list_free(&s->interfaces);
 	access_list_free(&s->access);
 	dnsbl_sites_free(&s->sites);

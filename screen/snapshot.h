@@ -28,6 +28,8 @@ struct snapshot {
 	struct dnsbl_sites *sites;
 	struct access_list *access;
 	struct match_list *interfaces; /* postscreen_allowlist_interfaces */
+	struct match_list *proxy_networks; /* gatehouse_proxy_networks */
+	struct engine_rules *engine;       /* the dialogue: screen/engine.h */
 	struct policy_rules policy;
 
 	struct listener listeners[LISTENERS_MAX];
@@ -45,7 +47,7 @@ struct snapshot {
 	const char *myhostname, *banner, *greet_banner;
 	int64_t proxy_time_us;
 	int64_t greet_wait_us[2], command_time_us[2]; /* [stressed] */
-	size_t pre_queue_limit, post_queue_limit, client_limit, high_water, low_water;
+	size_t pre_queue_limit, post_queue_limit, client_limit, high_water, low_water, proxy_limit;
 	bool soft_bounce, respectful;
 };
 
