@@ -42,7 +42,8 @@ diag_free(struct diag **dp)
 }
 
 void
-diag_add(struct diag *d, enum diag_level level, const char *file, unsigned line, const char *format, ...)
+diag_add(
+    struct diag *d, enum diag_level level, const char *file, unsigned line, const char *format, ...)
 {
 	char bytes[DIAG_TEXT];
 	struct buf text = BUF(bytes);
@@ -69,8 +70,8 @@ diag_count(const struct diag *d, enum diag_level level)
 void
 diag_each(const struct diag *d, void (*fn)(void *arg, enum diag_level, const char *text), void *arg)
 {
-	static const char *const word[DIAG_LEVELS] = { "notices", "warnings",
-		"unusable tables", "errors" };
+	static const char *const word[DIAG_LEVELS] = { "notices", "warnings", "unusable tables",
+		"errors" };
 	char text[64];
 
 	for (unsigned i = 0; i < d->lines; i++)

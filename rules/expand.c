@@ -93,7 +93,7 @@ value_of(struct expand *x, struct span name, bool test, struct dyn *out)
 	if (!x->value(x, text, test, out))
 		return false;
 	if (out->len > EXPAND_SIZE_MAX)
-		return fail(x, "the value grows beyond a megabyte", name);
+		return fail(x, "the value grows beyond 16 megabytes", name);
 	return true;
 }
 
@@ -166,10 +166,13 @@ compare_values(struct span a, struct span b)
 }
 
 enum { LESS = 1, EQUAL = 2, MORE = 4 };
-static const struct operator {
+static const struct operator
+{
 	const char *word;
 	unsigned accepts;
-} operators[] = { /* longest first */
+}
+operators[] = {
+	/* longest first */
 	{ "==", EQUAL },
 	{ "!=", LESS | MORE },
 	{ "<=", LESS | EQUAL },
@@ -178,8 +181,7 @@ static const struct operator {
 	{ ">", MORE },
 };
 
-static const struct operator *
-take_operator(struct span *rest, bool *level)
+static const struct operator* take_operator(struct span *rest, bool *level)
 {
 	for (size_t i = 0; i < sizeof(operators) / sizeof(operators[0]); i++) {
 		size_t n = strlen(operators[i].word);
@@ -195,7 +197,7 @@ take_operator(struct span *rest, bool *level)
 }
 
 static bool
-holds_between(const struct operator *op, bool level, struct span a, struct span b)
+holds_between(const struct operator* op, bool level, struct span a, struct span b)
 {
 	int order = level ? compare_levels(a, b) : compare_values(a, b);
 
@@ -208,7 +210,7 @@ expand_relation(struct expand *x, struct span rest, struct dyn *out)
 {
 	struct span left, right, all = rest;
 	struct dyn a = { 0 }, b = { 0 };
-	const struct operator *op = NULL;
+	const struct operator* op = NULL;
 	bool level = false, ok, holds;
 
 	ok = take_payload(x, &rest, &left);
@@ -217,7 +219,7 @@ expand_relation(struct expand *x, struct span rest, struct dyn *out)
 	if (ok && (rest.len == 0 || rest.p[0] != '{'))
 		ok = fail(x, "need {text} after the comparison", rest.len > 0 ? rest : all);
 	ok = ok && take_payload(x, &rest, &right) && expand_text(x, left, &a) &&
-	    expand_text(x, right, &b);
+	     expand_text(x, right, &b);
 	holds = ok && holds_between(op, level, dyn_span(&a), dyn_span(&b));
 	if (ok && rest.len == 0)
 		dyn_puts(out, holds ? "bool:true" : "");
@@ -263,7 +265,8 @@ expand_dollar(struct expand *x, struct span s, struct dyn *out, size_t *used)
 	if (s.len > 0 && (s.p[0] == '{' || s.p[0] == '(')) {
 		*used = balanced(s, s.p[0], s.p[0] == '{' ? '}' : ')');
 		if (*used == 0)
-			return fail(x, s.p[0] == '{' ? "missing } for the ${" : "missing ) for the $(",
+			return fail(x,
+			    s.p[0] == '{' ? "missing } for the ${" : "missing ) for the $(",
 			    (struct span){ s.p - 1, s.len + 1 });
 		return expand_braced(x, (struct span){ s.p + 1, *used - 2 }, out);
 	}

@@ -15,7 +15,7 @@
 #include "base/text.h"
 #include "rules/dyn.h"
 
-#define EXPAND_SIZE_MAX ((size_t)1 << 20)
+#define EXPAND_SIZE_MAX ((size_t)1 << 24)
 
 struct expand {
 	/*

@@ -19,9 +19,9 @@ struct prefix {
 };
 
 /*
- * The space is cut into pieces, each with its first rule: a piece reaches from its first address to the
- * end of that rule's prefix or to the next piece, whichever comes first. So gaps need no entry. The
- * search goes down `top`, which holds every 64th first address, and then through 64 pieces.
+ * The space is cut into pieces, each with its first rule: a piece reaches from its first address to
+ * the end of that rule's prefix or to the next piece, whichever comes first. So gaps need no entry.
+ * The search goes down `top`, which holds every 64th first address, and then through 64 pieces.
  */
 #define TOP_STEP 64
 
@@ -29,7 +29,7 @@ struct family {
 	struct prefix *prefixes;
 	size_t prefix_count, prefix_room;
 	struct key *first, *top; /* ascending */
-	uint32_t *what;          /* prefix length in the upper 8 bits, rule below */
+	uint32_t *what;		 /* prefix length in the upper 8 bits, rule below */
 	size_t count, top_count;
 };
 
@@ -196,15 +196,16 @@ sweep(struct family *f, piece_fn *emit)
 		while (next < f->prefix_count && key_compare(f->prefixes[next].first, at) <= 0)
 			heap_push(&open, &f->prefixes[next++]);
 		while (open.count > 0 &&
-		    key_compare(key_last(open.item[0]->first, open.item[0]->bits), at) < 0)
+		       key_compare(key_last(open.item[0]->first, open.item[0]->bits), at) < 0)
 			heap_pop(&open);
 		if (open.count == 0)
 			continue;
 		emit(f, at, open.item[0]);
 		end = key_last(open.item[0]->first, open.item[0]->bits);
-		/* A later prefix matters only where its rule is lower; find where this piece ends. */
+		/* A later prefix matters only where its rule is lower; find where this piece ends.
+		 */
 		while (next < f->prefix_count && key_compare(f->prefixes[next].first, end) <= 0 &&
-		    f->prefixes[next].rule > open.item[0]->rule)
+		       f->prefixes[next].rule > open.item[0]->rule)
 			heap_push(&open, &f->prefixes[next++]);
 		if (next < f->prefix_count && key_compare(f->prefixes[next].first, end) <= 0) {
 			at = f->prefixes[next].first;

@@ -28,8 +28,9 @@ lines_new(FILE *file, const char *name, enum diag_level level, struct diag *diag
 {
 	struct lines *l = mem_alloc(sizeof(*l));
 
-	*l = (struct lines){ .file = file, .name = name, 
-	    .level = level, .diag = diag, .held_len = -1 };
+	*l = (struct lines){
+		.file = file, .name = name, .level = level, .diag = diag, .held_len = -1
+	};
 	return l;
 }
 
@@ -129,7 +130,8 @@ lines_next(struct lines *l, struct span *text, unsigned *first)
 		if (!begins && l->text.len == 0)
 			diag_add(l->diag, DIAG_WARNING, l->name, l->line,
 			    "line continues nothing and is skipped: \"%.30s%s\"; remove the white "
-			    "space at its start", l->held, l->held_len > 30 ? "..." : "");
+			    "space at its start",
+			    l->held, l->held_len > 30 ? "..." : "");
 		else
 			dyn_put(&l->text, l->held, (size_t)l->held_len);
 		l->held_len = -1;

@@ -73,8 +73,8 @@ eval_computed(struct eval *e, enum param p, struct dyn *out)
 		break;
 	case P_mynetworks:
 		ok = eval_name(x, "mynetworks_style", false, &a) &&
-		    eval_name(x, "inet_interfaces", false, &b) &&
-		    eval_name(x, "inet_protocols", false, &c);
+		     eval_name(x, "inet_interfaces", false, &b) &&
+		     eval_name(x, "inet_protocols", false, &c);
 		if (ok)
 			system_networks(out, dyn_text(&a), dyn_text(&b), dyn_text(&c));
 		break;
@@ -123,18 +123,24 @@ eval_param(struct eval *e, enum param p, const struct setting *set, struct dyn *
 	return eval_source(e, p, param_rows[p].value, out);
 }
 
+/* Puts "a -> b -> " for the names from the one called name to the innermost. */
+static void
+put_loop(struct buf *out, const struct name_chain *c, const char *name)
+{
+	if (strcmp(c->name, name) != 0)
+		put_loop(out, c->outer, name);
+	buf_printf(out, "%s -> ", c->name);
+}
+
 static bool
 chain_has(struct eval *e, const char *name)
 {
-	char path[300];
-	struct buf b = BUF(path);
-
 	for (const struct name_chain *c = e->chain; c != NULL; c = c->outer) {
 		if (strcmp(c->name, name) != 0)
 			continue;
-		for (c = e->chain; c != NULL; c = c->outer)
-			buf_printf(&b, "%s <- ", c->name);
-		buf_printf(&e->expand.err, "$%s refers to itself (%s%s)", name, path, name);
+		buf_printf(&e->expand.err, "$%s refers to itself (", name);
+		put_loop(&e->expand.err, e->chain, name);
+		buf_printf(&e->expand.err, "%s)", name);
 		return true;
 	}
 	return false;
@@ -150,11 +156,15 @@ warn_undefined(struct eval *e, const char *name)
 		return;
 	at->warned = true;
 	if (near < PARAMS)
-		diag_add(e->diag, DIAG_WARNING, at->file, at->line, "$%s is not defined anywhere and stands "
-		    "for nothing; did you mean $%s?", name, param_rows[near].name);
+		diag_add(e->diag, DIAG_WARNING, at->file, at->line,
+		    "$%s is not defined anywhere and stands "
+		    "for nothing; did you mean $%s?",
+		    name, param_rows[near].name);
 	else
-		diag_add(e->diag, DIAG_WARNING, at->file, at->line, "$%s is not defined anywhere and stands "
-		    "for nothing; define it, or write $$ for a dollar sign", name);
+		diag_add(e->diag, DIAG_WARNING, at->file, at->line,
+		    "$%s is not defined anywhere and stands "
+		    "for nothing; define it, or write $$ for a dollar sign",
+		    name);
 }
 
 static bool
@@ -207,8 +217,10 @@ blame(struct eval *e, const char *format, const char *name, const char *text, co
 		else
 			buf_putc(&b, *f);
 	}
-	diag_add(e->diag, DIAG_ERROR, at != NULL ? at->file : NULL, at != NULL ? at->line : 0, "%s; %s",
-	    message, hint);
+	if (at != NULL && strcmp(at->name, name) != 0)
+		buf_printf(&b, " (through $%s)", at->name);
+	diag_add(e->diag, DIAG_ERROR, at != NULL ? at->file : NULL, at != NULL ? at->line : 0,
+	    "%s; %s", message, hint);
 }
 
 static char
@@ -270,7 +282,7 @@ in_range(struct eval *e, enum param p, const char *text, int64_t n)
 	else
 		buf_printf(&b, "the most is %lld", (long long)row->max);
 	if (row->type == PT_TIME)
-		buf_puts(&b, " seconds");
+		buf_putc(&b, 's');
 	blame(e, "invalid %n: %t is out of range", row->name, text, hint);
 	return false;
 }
@@ -280,7 +292,8 @@ parse_number(struct eval *e, enum param p, const char *text, int64_t *n)
 {
 	if (span_int(span_trim(span_of(text)), INT64_MIN + 1, INT64_MAX, n))
 		return in_range(e, p, text, *n);
-	blame(e, "bad numerical configuration: %n = %t", param_rows[p].name, text, "write a whole number");
+	blame(e, "bad numerical configuration: %n = %t", param_rows[p].name, text,
+	    "write a whole number");
 	return false;
 }
 
@@ -336,7 +349,8 @@ eval_one(struct rules *r, struct diag *diag, enum param p, struct setting *set, 
 	e.blame = set;
 	ok = eval_param(&e, p, set, &out);
 	if (!ok)
-		blame(&e, "%n: %t", param_rows[p].name, e.error, "the parameter cannot be expanded");
+		blame(&e, "%n: %t", e.blame != NULL ? e.blame->name : param_rows[p].name, e.error,
+		    "the value cannot be expanded");
 	*text = dyn_take(&out);
 	if (ok && parse_value(&e, p, *text, number))
 		return true;
@@ -346,8 +360,8 @@ eval_one(struct rules *r, struct diag *diag, enum param p, struct setting *set, 
 }
 
 /*
- * A value that cannot be used has been reported; the default stands in, so that the rest can be checked
- * too, and the row's minimum where even that fails.
+ * A value that cannot be used has been reported; the default stands in, so that the rest can be
+ * checked too, and the row's minimum where even that fails.
  */
 static void
 eval_or_default(struct rules *r, struct diag *diag, enum param p, enum stress stress, int which)
@@ -387,7 +401,8 @@ eval_all(struct rules *r, struct diag *diag)
 static bool
 is_ours(const char *name)
 {
-	static const char *const prefix[] = { "postscreen_", "dnsblog_", "tlsproxy_", "gatehouse_" };
+	static const char *const prefix[] = { "postscreen_", "dnsblog_", "tlsproxy_",
+		"gatehouse_" };
 
 	for (size_t i = 0; i < sizeof(prefix) / sizeof(prefix[0]); i++)
 		if (strncmp(name, prefix[i], strlen(prefix[i])) == 0)
@@ -411,11 +426,13 @@ check_name(struct rules *r, struct setting *s, struct diag *diag)
 		return;
 	near = param_nearest(s->name);
 	if (near < PARAMS)
-		diag_add(diag, DIAG_ERROR, s->file, s->line, "unknown parameter %s; did you mean %s?",
-		    s->name, param_rows[near].name);
+		diag_add(diag, DIAG_ERROR, s->file, s->line,
+		    "unknown parameter %s; did you mean %s?", s->name, param_rows[near].name);
 	else
-		diag_add(diag, DIAG_ERROR, s->file, s->line, "unknown parameter %s; remove it, or see "
-		    "gatehouse.conf(5) for the names there are", s->name);
+		diag_add(diag, DIAG_ERROR, s->file, s->line,
+		    "unknown parameter %s; remove it, or see "
+		    "gatehouse.conf(5) for the names there are",
+		    s->name);
 }
 
 struct rules *

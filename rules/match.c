@@ -9,16 +9,16 @@
 #include "rules/lines.h"
 
 /*
- * Networks that follow each other are one piece; whether the first that holds an address was negated
- * decides. Tables and elements that cannot be used stand between.
+ * Networks that follow each other are one piece; whether the first that holds an address was
+ * negated decides. Tables and elements that cannot be used stand between.
  */
 enum piece_kind { PIECE_NETS, PIECE_TABLE, PIECE_BAD };
 struct piece {
 	enum piece_kind kind;
-	bool negated;              /* PIECE_TABLE */
+	bool negated; /* PIECE_TABLE */
 	struct table *table;
-	struct intervals *nets;    /* rule numbers as added */
-	uint32_t *yes;             /* by rule number: the element was not negated */
+	struct intervals *nets; /* rule numbers as added */
+	uint32_t *yes;		/* by rule number: the element was not negated */
 	uint32_t count;
 };
 
@@ -70,7 +70,8 @@ read_file(const struct reader *r, const char *path, bool negated)
 	struct span text;
 
 	if (r->depth >= FILES_NESTED_MAX) {
-		diag_add(r->diag, DIAG_ERROR, r->file, r->line, "%s: files refer to each other too deep", path);
+		diag_add(r->diag, DIAG_ERROR, r->file, r->line,
+		    "%s: files refer to each other too deep", path);
 		return;
 	}
 	inner.all_negated = negated;
@@ -118,8 +119,10 @@ read_element(const struct reader *r, char *word)
 		p->negated = negated;
 		p->table = table_open(word, r->diag);
 	} else {
-		diag_add(r->diag, DIAG_ERROR, r->file, r->line, "%s; write an address, a network, /FILE or "
-		    "TYPE:TABLE", bytes);
+		diag_add(r->diag, DIAG_ERROR, r->file, r->line,
+		    "%s; write an address, a network, /FILE or "
+		    "TYPE:TABLE",
+		    bytes);
 		add_piece(r->list, PIECE_BAD);
 	}
 }

@@ -7,8 +7,8 @@
 #include <string.h>
 
 /*
- * libcidr compares the end of the text with ".ip6.int" and the like without looking at its length, so the
- * text must have something readable before it.
+ * libcidr compares the end of the text with ".ip6.int" and the like without looking at its length,
+ * so the text must have something readable before it.
  */
 #define CIDR_MARGIN 64
 
@@ -100,7 +100,8 @@ parse_parts(struct net *net, struct span addr, struct span len, struct buf *why)
 		return complain(why, "bad network value", addr, len);
 	if (net->addr.family == 4 && memchr(addr.p, ':', addr.len) != NULL) {
 		if (bits < 96) {
-			buf_puts(why, "an IPv4-mapped network is never looked up; use the IPv4 form");
+			buf_puts(
+			    why, "an IPv4-mapped network is never looked up; use the IPv4 form");
 			return false;
 		}
 		bits -= 96;

@@ -44,7 +44,8 @@ same_name(const struct map_node *node, const void *key)
 static struct setting *
 find_span(const struct settings *s, struct span name)
 {
-	struct map_node *node = map_find(&s->by_name, hash_bytes(name.p, name.len), same_name, &name);
+	struct map_node *node =
+	    map_find(&s->by_name, hash_bytes(name.p, name.len), same_name, &name);
 
 	return node != NULL ? container_of(node, struct setting, node) : NULL;
 }
@@ -56,7 +57,8 @@ settings_find(const struct settings *s, const char *name)
 }
 
 void
-settings_put(struct settings *s, struct span name, struct span value, const char *file, unsigned line)
+settings_put(
+    struct settings *s, struct span name, struct span value, const char *file, unsigned line)
 {
 	struct setting *i = find_span(s, name);
 
@@ -90,7 +92,8 @@ read_line(struct settings *s, struct span text, const char *file, unsigned line,
 	int shown = text.len > 40 ? 40 : (int)text.len;
 
 	if (equals == NULL) {
-		diag_add(diag, DIAG_ERROR, file, line, "missing '=' after \"%.*s%s\"; write NAME = VALUE, "
+		diag_add(diag, DIAG_ERROR, file, line,
+		    "missing '=' after \"%.*s%s\"; write NAME = VALUE, "
 		    "or begin the line with white space if it continues the one before",
 		    shown, text.p, text.len > 40 ? "..." : "");
 		return;
@@ -98,7 +101,8 @@ read_line(struct settings *s, struct span text, const char *file, unsigned line,
 	name = span_trim((struct span){ text.p, (size_t)(equals - text.p) });
 	value = span_trim((struct span){ equals + 1, text.len - (size_t)(equals + 1 - text.p) });
 	if (!name_is_good(name)) {
-		diag_add(diag, DIAG_ERROR, file, line, "bad parameter name in \"%.*s%s\"; write "
+		diag_add(diag, DIAG_ERROR, file, line,
+		    "bad parameter name in \"%.*s%s\"; write "
 		    "NAME = VALUE with a name of letters, digits and _",
 		    shown, text.p, text.len > 40 ? "..." : "");
 		return;
@@ -138,7 +142,8 @@ settings_read_dir(struct settings *s, const char *dir, struct diag *diag)
 			any = true;
 	}
 	if (missing)
-		diag_add(diag, DIAG_ERROR, dir, 0, "holds neither main.cf nor gatehouse.cf; name the "
+		diag_add(diag, DIAG_ERROR, dir, 0,
+		    "holds neither main.cf nor gatehouse.cf; name the "
 		    "directory of one with -c");
 	return any;
 }

@@ -83,7 +83,8 @@ protocol_on(uint8_t family, const char *protocols)
 	struct span rest = span_of(protocols), word;
 
 	while ((word = span_token(&rest, ", \t\r\n")).len > 0)
-		if (span_is_nocase(word, "all") || span_is_nocase(word, family == 4 ? "ipv4" : "ipv6"))
+		if (span_is_nocase(word, "all") ||
+		    span_is_nocase(word, family == 4 ? "ipv4" : "ipv6"))
 			return true;
 	return false;
 }
@@ -96,7 +97,8 @@ put_network(struct dyn *out, struct addr *a, unsigned bits)
 	size_t len;
 
 	addr_mask(a, bits);
-	snprintf(item, sizeof(item), a->family == 4 ? "%s/%u" : "[%s]/%u", addr_format(a, text), bits);
+	snprintf(
+	    item, sizeof(item), a->family == 4 ? "%s/%u" : "[%s]/%u", addr_format(a, text), bits);
 	len = strlen(item);
 	while (hit != NULL && (hit = strstr(hit, item)) != NULL) {
 		bool begins = hit == out->p || hit[-1] == ' ';
@@ -126,14 +128,17 @@ system_networks(struct dyn *out, const char *style, const char *interfaces, cons
 		if (i->ifa_addr == NULL || (i->ifa_flags & IFF_UP) == 0 ||
 		    (i->ifa_addr->sa_family != AF_INET && i->ifa_addr->sa_family != AF_INET6))
 			continue;
-		memcpy(&ss, i->ifa_addr, i->ifa_addr->sa_family == AF_INET ?
-		    sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
+		memcpy(&ss, i->ifa_addr,
+		    i->ifa_addr->sa_family == AF_INET ? sizeof(struct sockaddr_in)
+						      : sizeof(struct sockaddr_in6));
 		if (!endpoint_from_sockaddr(&e, &ss) || !is_own(&e.addr, interfaces) ||
 		    !protocol_on(e.addr.family, protocols))
 			continue;
 		bits = netmask_bits(i->ifa_netmask, e.addr.family);
-		put_network(out, &e.addr, class ? class_bits(&e.addr, bits) :
-		    subnet ? bits : addr_bits(&e.addr));
+		put_network(out, &e.addr,
+		    class    ? class_bits(&e.addr, bits)
+		    : subnet ? bits
+			     : addr_bits(&e.addr));
 	}
 	freeifaddrs(list);
 }

@@ -77,7 +77,8 @@ strip_braces(struct span s, struct span *inside)
 }
 
 static bool
-each_inline_rule(const struct table *t, struct span inside, rule_fn *rule, void *arg, struct diag *diag)
+each_inline_rule(
+    const struct table *t, struct span inside, rule_fn *rule, void *arg, struct diag *diag)
 {
 	struct span element, text;
 	unsigned n = 0;
@@ -87,14 +88,17 @@ each_inline_rule(const struct table *t, struct span inside, rule_fn *rule, void 
 		if (strip_braces(element, &text))
 			rule(arg, text, t->name, n);
 		else
-			diag_add(diag, DIAG_WARNING, t->name, n, "each rule stands in braces of its own; "
-			    "write { { %.*s } }: skipping this rule", (int)element.len, element.p);
+			diag_add(diag, DIAG_WARNING, t->name, n,
+			    "each rule stands in braces of its own; "
+			    "write { { %.*s } }: skipping this rule",
+			    (int)element.len, element.p);
 	}
 	return true;
 }
 
 bool
-table_each_rule(const struct table *t, const char *name, rule_fn *rule, void *arg, struct diag *diag)
+table_each_rule(
+    const struct table *t, const char *name, rule_fn *rule, void *arg, struct diag *diag)
 {
 	struct span text;
 	struct lines *lines;
@@ -104,8 +108,10 @@ table_each_rule(const struct table *t, const char *name, rule_fn *rule, void *ar
 	if (name[0] == '{') {
 		if (strip_braces(span_of(name), &text))
 			return each_inline_rule(t, text, rule, arg, diag);
-		diag_add(diag, DIAG_UNAVAILABLE, NULL, 0, "%s: unbalanced braces; write TYPE:{ { RULE }, "
-		    "{ RULE } }", t->name);
+		diag_add(diag, DIAG_UNAVAILABLE, NULL, 0,
+		    "%s: unbalanced braces; write TYPE:{ { RULE }, "
+		    "{ RULE } }",
+		    t->name);
 		return false;
 	}
 	lines = lines_open(name, DIAG_UNAVAILABLE, diag);
@@ -135,20 +141,25 @@ static const struct table_kind unavailable = { .find = unavailable_find };
 static void
 explain_type(struct diag *diag, const char *type_name, struct span type)
 {
-	static const char *const remote[] = { "ldap", "memcache", "mongodb", "mysql", "netinfo", "nis", "nisplus",
-	    "pgsql", "socketmap", "sqlite", "tcp", "unix", "redis", "environ", "randmap" };
+	static const char *const remote[] = { "ldap", "memcache", "mongodb", "mysql", "netinfo",
+		"nis", "nisplus", "pgsql", "socketmap", "sqlite", "tcp", "unix", "redis", "environ",
+		"randmap" };
 
 	for (size_t i = 0; i < sizeof(remote) / sizeof(remote[0]); i++) {
 		if (!span_is(type, remote[i]))
 			continue;
-		diag_add(diag, DIAG_UNAVAILABLE, NULL, 0, "%s is unavailable: tables of type %s are not "
-		    "supported, since clients would wait for each look-up; export it to a file and write "
-		    "texthash:FILE or cidr:FILE", type_name, remote[i]);
+		diag_add(diag, DIAG_UNAVAILABLE, NULL, 0,
+		    "%s is unavailable: tables of type %s are not "
+		    "supported, since clients would wait for each look-up; export it to a file and "
+		    "write "
+		    "texthash:FILE or cidr:FILE",
+		    type_name, remote[i]);
 		return;
 	}
-	diag_add(diag, DIAG_UNAVAILABLE, NULL, 0, "%s is unavailable: unsupported table type: %.*s; use "
-	    "cidr, pcre, regexp, texthash, inline, static, fail, lmdb, union or pipemap", type_name,
-	    (int)type.len, type.p);
+	diag_add(diag, DIAG_UNAVAILABLE, NULL, 0,
+	    "%s is unavailable: unsupported table type: %.*s; use "
+	    "cidr, pcre, regexp, texthash, inline, static, fail, lmdb, union or pipemap",
+	    type_name, (int)type.len, type.p);
 }
 
 static void
@@ -158,8 +169,10 @@ open_typed(struct table *t, const char *type_name, struct diag *diag)
 	struct span type;
 
 	if (colon == NULL || colon == type_name || colon[1] == '\0') {
-		diag_add(diag, DIAG_UNAVAILABLE, NULL, 0, "\"%s\" is no table; write TYPE:NAME, such as "
-		    "cidr:/etc/gatehouse/access.cidr", type_name);
+		diag_add(diag, DIAG_UNAVAILABLE, NULL, 0,
+		    "\"%s\" is no table; write TYPE:NAME, such as "
+		    "cidr:/etc/gatehouse/access.cidr",
+		    type_name);
 		return;
 	}
 	type = (struct span){ type_name, (size_t)(colon - type_name) };

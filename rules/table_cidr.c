@@ -15,8 +15,8 @@ struct cidr {
 };
 
 /*
- * While reading: what a rule or an IF matches is a set of networks, the pattern itself or, negated, all
- * of its family but the pattern, cut down to what the IFs around it leave.
+ * While reading: what a rule or an IF matches is a set of networks, the pattern itself or, negated,
+ * all of its family but the pattern, cut down to what the IFs around it leave.
  */
 struct net_set {
 	struct net *net;
@@ -91,7 +91,7 @@ parse_pattern(struct reader *r, struct span text, struct net_set *out, struct bu
 	bool negated = false;
 
 	for (; text.len > 0 && (text.p[0] == '!' || isspace((unsigned char)text.p[0]));
-	    text = (struct span){ text.p + 1, text.len - 1 })
+	     text = (struct span){ text.p + 1, text.len - 1 })
 		negated ^= text.p[0] == '!';
 	if (text.len == 0) {
 		buf_puts(why, "no address pattern");
@@ -183,7 +183,7 @@ is_keyword(struct span text, const char *word)
 	size_t n = strlen(word);
 
 	return text.len >= n && strncasecmp(text.p, word, n) == 0 &&
-	    (text.len == n || !isalnum((unsigned char)text.p[n]));
+	       (text.len == n || !isalnum((unsigned char)text.p[n]));
 }
 
 static void
@@ -212,12 +212,15 @@ report_shadowed(void *arg, uint32_t rule, uint32_t by)
 	const char *theirs = intern_text(&r->cidr->results, r->result[by]);
 
 	if (r->result[rule] == r->result[by])
-		diag_add(r->diag, DIAG_NOTICE, r->name, r->line[rule], "this rule is never reached: line %u "
-		    "comes first and says the same (%.60s); remove it", r->line[by], mine);
+		diag_add(r->diag, DIAG_NOTICE, r->name, r->line[rule],
+		    "this rule is never reached: line %u "
+		    "comes first and says the same (%.60s); remove it",
+		    r->line[by], mine);
 	else
-		diag_add(r->diag, DIAG_NOTICE, r->name, r->line[rule], "this rule (%.60s) is never reached: "
-		    "line %u (%.60s) comes first; move it before line %u, or remove it", mine, r->line[by],
-		    theirs, r->line[by]);
+		diag_add(r->diag, DIAG_NOTICE, r->name, r->line[rule],
+		    "this rule (%.60s) is never reached: "
+		    "line %u (%.60s) comes first; move it before line %u, or remove it",
+		    mine, r->line[by], theirs, r->line[by]);
 }
 
 static void
@@ -225,7 +228,8 @@ reader_fini(struct reader *r)
 {
 	while (r->depth > 0) {
 		r->depth--;
-		diag_add(r->diag, DIAG_WARNING, r->name, r->block[r->depth].line, "IF has no matching ENDIF");
+		diag_add(r->diag, DIAG_WARNING, r->name, r->block[r->depth].line,
+		    "IF has no matching ENDIF");
 		free(r->block[r->depth].set.net);
 	}
 	free(r->block);
@@ -265,7 +269,9 @@ cidr_free(struct table *t)
 }
 
 static const struct table_kind cidr_kind = {
-	.find = cidr_find, .find_addr = cidr_find_addr, .free = cidr_free,
+	.find = cidr_find,
+	.find_addr = cidr_find_addr,
+	.free = cidr_free,
 };
 
 bool

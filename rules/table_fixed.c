@@ -67,7 +67,9 @@ fixed_free(struct table *t)
 	free(f);
 }
 
-static const struct table_kind fixed_kind = { .find = fixed_find, .free = fixed_free, .folded = true };
+static const struct table_kind fixed_kind = {
+	.find = fixed_find, .free = fixed_free, .folded = true
+};
 
 static struct fixed *
 fixed_new(struct table *t, struct diag *diag)
@@ -92,16 +94,22 @@ read_pair(void *arg, struct span text, const char *file, unsigned line)
 	key = (struct span){ text.p, n };
 	value = span_trim((struct span){ text.p + n, text.len - n });
 	if (value.len == 0) {
-		diag_add(f->diag, DIAG_WARNING, file, line, "no value after \"%.60s\"; write KEY VALUE: "
-		    "skipping this line", text.p);
+		diag_add(f->diag, DIAG_WARNING, file, line,
+		    "no value after \"%.60s\"; write KEY VALUE: "
+		    "skipping this line",
+		    text.p);
 		return;
 	}
 	if (key.p[n - 1] == ':')
-		diag_add(f->diag, DIAG_WARNING, file, line, "the key \"%.*s\" ends in a colon; write KEY VALUE "
-		    "without it, this is no alias file", n > 60 ? 60 : (int)n, text.p);
+		diag_add(f->diag, DIAG_WARNING, file, line,
+		    "the key \"%.*s\" ends in a colon; write KEY VALUE "
+		    "without it, this is no alias file",
+		    n > 60 ? 60 : (int)n, text.p);
 	if (!fixed_put(f, key, value))
-		diag_add(f->diag, DIAG_WARNING, file, line, "duplicate entry \"%.*s\"; the first one counts, "
-		    "remove this one", n > 60 ? 60 : (int)n, text.p);
+		diag_add(f->diag, DIAG_WARNING, file, line,
+		    "duplicate entry \"%.*s\"; the first one counts, "
+		    "remove this one",
+		    n > 60 ? 60 : (int)n, text.p);
 }
 
 bool
@@ -119,13 +127,18 @@ bool
 postmap_open(struct table *t, const char *name, struct diag *diag)
 {
 	if (!texthash_open(t, name, diag)) {
-		diag_add(diag, DIAG_UNAVAILABLE, NULL, 0, "%s is unavailable: its database format is not read, "
-		    "and the text %s it is made from is not there; write texthash:FILE, or make an LMDB file "
-		    "with postmap lmdb:FILE", t->name, name);
+		diag_add(diag, DIAG_UNAVAILABLE, NULL, 0,
+		    "%s is unavailable: its database format is not read, "
+		    "and the text %s it is made from is not there; write texthash:FILE, or make an "
+		    "LMDB file "
+		    "with postmap lmdb:FILE",
+		    t->name, name);
 		return false;
 	}
-	diag_add(diag, DIAG_NOTICE, NULL, 0, "%s is read from the text file %s itself, not from the database "
-	    "beside it; write texthash:%s to say so", t->name, name, name);
+	diag_add(diag, DIAG_NOTICE, NULL, 0,
+	    "%s is read from the text file %s itself, not from the database "
+	    "beside it; write texthash:%s to say so",
+	    t->name, name, name);
 	return true;
 }
 
@@ -139,15 +152,19 @@ read_assignment(struct fixed *f, struct span element, const char *table, struct 
 	strip_braces(element, &element);
 	equals = memchr(element.p, '=', element.len);
 	if (equals == NULL || equals == element.p) {
-		diag_add(diag, DIAG_UNAVAILABLE, NULL, 0, "%s: missing '=' in \"%.*s\"; write inline:{ KEY=VALUE, "
-		    "{ KEY = VALUE WITH SPACES } }", table, (int)element.len, element.p);
+		diag_add(diag, DIAG_UNAVAILABLE, NULL, 0,
+		    "%s: missing '=' in \"%.*s\"; write inline:{ KEY=VALUE, "
+		    "{ KEY = VALUE WITH SPACES } }",
+		    table, (int)element.len, element.p);
 		return false;
 	}
 	key = span_trim((struct span){ element.p, (size_t)(equals - element.p) });
-	value = span_trim((struct span){ equals + 1, element.len - (size_t)(equals + 1 - element.p) });
+	value =
+	    span_trim((struct span){ equals + 1, element.len - (size_t)(equals + 1 - element.p) });
 	if (!fixed_put(f, key, value))
-		diag_add(diag, DIAG_WARNING, NULL, 0, "%s: duplicate entry \"%.*s\"; the first one counts", table,
-		    (int)key.len, key.p);
+		diag_add(diag, DIAG_WARNING, NULL, 0,
+		    "%s: duplicate entry \"%.*s\"; the first one counts", table, (int)key.len,
+		    key.p);
 	return true;
 }
 
@@ -159,8 +176,10 @@ inline_open(struct table *t, const char *name, struct diag *diag)
 	bool ok = true;
 
 	if (!strip_braces(span_of(name), &rest)) {
-		diag_add(diag, DIAG_UNAVAILABLE, NULL, 0, "%s: unbalanced braces; write inline:{ KEY=VALUE, "
-		    "{ KEY = VALUE WITH SPACES } }", t->name);
+		diag_add(diag, DIAG_UNAVAILABLE, NULL, 0,
+		    "%s: unbalanced braces; write inline:{ KEY=VALUE, "
+		    "{ KEY = VALUE WITH SPACES } }",
+		    t->name);
 		return false;
 	}
 	f = fixed_new(t, diag);
@@ -172,8 +191,9 @@ inline_open(struct table *t, const char *name, struct diag *diag)
 }
 
 /*
- * LMDB files as postmap makes them: one unnamed database, keys and values with or without a NUL at their
- * end. All of it is read at once: a file that is rewritten under an open map would give torn answers.
+ * LMDB files as postmap makes them: one unnamed database, keys and values with or without a NUL at
+ * their end. All of it is read at once: a file that is rewritten under an open map would give torn
+ * answers.
  */
 static struct span
 without_nul(const MDB_val *v)
@@ -229,8 +249,8 @@ lmdb_open(struct table *t, const char *name, struct diag *diag)
 	if (fd >= 0)
 		close(fd);
 	if (rc != 0) {
-		diag_add(diag, DIAG_UNAVAILABLE, path, 0, "cannot be read: %s; make it with postmap lmdb:%s",
-		    mdb_strerror(rc), name);
+		diag_add(diag, DIAG_UNAVAILABLE, path, 0,
+		    "cannot be read: %s; make it with postmap lmdb:%s", mdb_strerror(rc), name);
 		fixed_free(t);
 	}
 	free(path);
@@ -262,8 +282,8 @@ static_open(struct table *t, const char *name, struct diag *diag)
 	struct span text = span_of(name);
 
 	if (name[0] == '{' && !strip_braces(text, &text)) {
-		diag_add(diag, DIAG_UNAVAILABLE, NULL, 0, "%s: unbalanced braces; write static:{ RESULT }",
-		    t->name);
+		diag_add(diag, DIAG_UNAVAILABLE, NULL, 0,
+		    "%s: unbalanced braces; write static:{ RESULT }", t->name);
 		return false;
 	}
 	t->state = mem_strndup(text.p, text.len);

@@ -5,7 +5,8 @@
 #include "base/mem.h"
 
 /*
- * union:{a, b}: every result, joined by commas. pipemap:{a, b}: the result of each is the key of the next.
+ * union:{a, b}: every result, joined by commas. pipemap:{a, b}: the result of each is the key of
+ * the next.
  */
 struct join {
 	struct table **table;
@@ -81,8 +82,10 @@ join_open(struct table *t, const char *name, struct diag *diag, const struct tab
 	struct join *j;
 
 	if (!strip_braces(span_of(name), &rest) || rest.len == 0) {
-		diag_add(diag, DIAG_UNAVAILABLE, NULL, 0, "%s: write the tables in braces, such as "
-		    "{ cidr:/etc/gatehouse/a.cidr, static:permit }", t->name);
+		diag_add(diag, DIAG_UNAVAILABLE, NULL, 0,
+		    "%s: write the tables in braces, such as "
+		    "{ cidr:/etc/gatehouse/a.cidr, static:permit }",
+		    t->name);
 		return false;
 	}
 	j = mem_alloc(sizeof(*j));

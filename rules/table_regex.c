@@ -6,8 +6,10 @@
 static bool
 not_built(const struct table *t, struct diag *diag)
 {
-	diag_add(diag, DIAG_UNAVAILABLE, NULL, 0, "%s is unavailable: this gatehouse was built without PCRE2; "
-	    "build it with PCRE2, or use cidr or texthash tables", t->name);
+	diag_add(diag, DIAG_UNAVAILABLE, NULL, 0,
+	    "%s is unavailable: this gatehouse was built without PCRE2; "
+	    "build it with PCRE2, or use cidr or texthash tables",
+	    t->name);
 	return false;
 }
 
@@ -40,8 +42,8 @@ pcre_open(struct table *t, const char *name, struct diag *diag)
 #include "rules/dyn.h"
 
 /*
- * A pattern is tried on what strangers send; these bound the work of the worst pattern to a fraction of a
- * millisecond. Decent patterns need a few hundred steps.
+ * A pattern is tried on what strangers send; these bound the work of the worst pattern to a
+ * fraction of a millisecond. Decent patterns need a few hundred steps.
  */
 #define MATCH_LIMIT 10000
 #define DEPTH_LIMIT 2000
@@ -51,8 +53,8 @@ struct rule {
 	enum rule_kind kind;
 	bool negated;
 	pcre2_code *code;
-	char *result;  /* with its $1, checked */
-	size_t next;   /* RULE_IF that does not hold: where to go on */
+	char *result; /* with its $1, checked */
+	size_t next;  /* RULE_IF that does not hold: where to go on */
 	unsigned line;
 };
 
@@ -78,12 +80,19 @@ struct option {
 	uint32_t toggles;
 };
 static const struct option pcre_options[] = {
-	{ 'i', PCRE2_CASELESS }, { 'm', PCRE2_MULTILINE }, { 's', PCRE2_DOTALL }, { 'x', PCRE2_EXTENDED },
-	{ 'A', PCRE2_ANCHORED }, { 'E', PCRE2_DOLLAR_ENDONLY }, { 'U', PCRE2_UNGREEDY }, { 'X', 0 },
+	{ 'i', PCRE2_CASELESS },
+	{ 'm', PCRE2_MULTILINE },
+	{ 's', PCRE2_DOTALL },
+	{ 'x', PCRE2_EXTENDED },
+	{ 'A', PCRE2_ANCHORED },
+	{ 'E', PCRE2_DOLLAR_ENDONLY },
+	{ 'U', PCRE2_UNGREEDY },
+	{ 'X', 0 },
 	{ 0, PCRE2_CASELESS | PCRE2_DOTALL },
 };
 static const struct option posix_options[] = {
-	{ 'i', PCRE2_CASELESS }, { 'm', PCRE2_MULTILINE | PCRE2_DOTALL },
+	{ 'i', PCRE2_CASELESS },
+	{ 'm', PCRE2_MULTILINE | PCRE2_DOTALL },
 	{ 0, PCRE2_CASELESS | PCRE2_DOTALL | PCRE2_DOLLAR_ENDONLY },
 };
 
@@ -99,8 +108,10 @@ read_options(const struct option *table, struct span letters, uint32_t *options,
 		for (o = table; o->letter != 0 && o->letter != letters.p[i]; o++)
 			;
 		if (o->letter == 0) {
-			buf_printf(why, "unknown option \"%c\" after the pattern; write white space before the "
-			    "result", isprint((unsigned char)letters.p[i]) ? letters.p[i] : '?');
+			buf_printf(why,
+			    "unknown option \"%c\" after the pattern; write white space before the "
+			    "result",
+			    isprint((unsigned char)letters.p[i]) ? letters.p[i] : '?');
 			return false;
 		}
 		*options ^= o->toggles;
@@ -109,8 +120,8 @@ read_options(const struct option *table, struct span letters, uint32_t *options,
 }
 
 /*
- * POSIX and Perl patterns differ where it matters here: in a bracket expression a POSIX backslash is
- * itself, and \< and \> are the ends of a word.
+ * POSIX and Perl patterns differ where it matters here: in a bracket expression a POSIX backslash
+ * is itself, and \< and \> are the ends of a word.
  */
 static size_t
 put_bracket(struct dyn *out, struct span s)
@@ -176,12 +187,15 @@ compile(struct regex *r, struct rule *rule, struct span pattern, uint32_t option
 		put_posix(&text, pattern);
 	else
 		dyn_put(&text, pattern.p, pattern.len);
-	rule->code = pcre2_compile((PCRE2_SPTR)dyn_text(&text), text.len, options, &error, &at, NULL);
+	rule->code =
+	    pcre2_compile((PCRE2_SPTR)dyn_text(&text), text.len, options, &error, &at, NULL);
 	if (rule->code == NULL) {
 		pcre2_get_error_message(error, message, sizeof(message));
-		buf_printf(why, "bad pattern at \"%.40s\": %s", dyn_text(&text) + at, (const char *)message);
+		buf_printf(why, "bad pattern at \"%.40s\": %s", dyn_text(&text) + at,
+		    (const char *)message);
 	} else {
-		(void)pcre2_jit_compile(rule->code, PCRE2_JIT_COMPLETE); /* slower without, but right */
+		(void)pcre2_jit_compile(
+		    rule->code, PCRE2_JIT_COMPLETE); /* slower without, but right */
 	}
 	dyn_fini(&text);
 	return rule->code != NULL;
@@ -197,7 +211,8 @@ read_pattern(struct regex *r, struct rule *rule, struct span *text, struct buf *
 	uint32_t options;
 	size_t n = 1;
 
-	for (; s.len > 0 && (s.p[0] == '!' || isspace((unsigned char)s.p[0])); s = (struct span){ s.p + 1, s.len - 1 })
+	for (; s.len > 0 && (s.p[0] == '!' || isspace((unsigned char)s.p[0]));
+	     s = (struct span){ s.p + 1, s.len - 1 })
 		rule->negated ^= s.p[0] == '!';
 	if (s.len == 0 || isalnum((unsigned char)s.p[0])) {
 		buf_puts(why, "no pattern; write /PATTERN/ RESULT");
@@ -206,7 +221,8 @@ read_pattern(struct regex *r, struct rule *rule, struct span *text, struct buf *
 	while (n < s.len && s.p[n] != s.p[0])
 		n += s.p[n] == '\\' && n + 1 < s.len ? 2 : 1;
 	if (n >= s.len) {
-		buf_printf(why, "no closing \"%c\" after the pattern", isprint((unsigned char)s.p[0]) ? s.p[0] : '?');
+		buf_printf(why, "no closing \"%c\" after the pattern",
+		    isprint((unsigned char)s.p[0]) ? s.p[0] : '?');
 		return false;
 	}
 	pattern = (struct span){ s.p + 1, n - 1 };
@@ -215,12 +231,12 @@ read_pattern(struct regex *r, struct rule *rule, struct span *text, struct buf *
 		letters.len++;
 	*text = span_trim((struct span){ letters.p + letters.len, s.len - n - 1 - letters.len });
 	return read_options(r->posix ? posix_options : pcre_options, letters, &options, why) &&
-	    compile(r, rule, pattern, options, why);
+	       compile(r, rule, pattern, options, why);
 }
 
 /*
- * The next part of a result: literal text, or the number of a group. False at the end; group -2: not a
- * number after $.
+ * The next part of a result: literal text, or the number of a group. False at the end; group -2:
+ * not a number after $.
  */
 static bool
 next_part(struct span *rest, struct span *literal, int *group)
@@ -268,11 +284,14 @@ check_result(const struct rule *rule, struct span result, struct buf *why)
 	pcre2_pattern_info(rule->code, PCRE2_INFO_CAPTURECOUNT, &groups);
 	while (next_part(&result, &literal, &group)) {
 		if (group == -2)
-			buf_puts(why, "no number after $ in the result; write $1, ${1}, or $$ for a dollar sign");
+			buf_puts(why, "no number after $ in the result; write $1, ${1}, or $$ for "
+				      "a dollar sign");
 		else if (group >= 0 && rule->negated)
-			buf_puts(why, "$number in the result of a negated pattern, which has no groups");
+			buf_puts(
+			    why, "$number in the result of a negated pattern, which has no groups");
 		else if (group == 0 || group > (int)groups)
-			buf_printf(why, "$%d in the result, but the pattern has %u groups", group, groups);
+			buf_printf(
+			    why, "$%d in the result, but the pattern has %u groups", group, groups);
 		if (why->len > 0)
 			return false;
 	}
@@ -295,7 +314,7 @@ is_keyword(struct span text, const char *word)
 	size_t n = strlen(word);
 
 	return text.len >= n && strncasecmp(text.p, word, n) == 0 &&
-	    (text.len == n || !isalnum((unsigned char)text.p[n]));
+	       (text.len == n || !isalnum((unsigned char)text.p[n]));
 }
 
 static bool
@@ -375,8 +394,10 @@ holds(struct regex *r, const struct rule *rule, struct span key, const char *tab
 	if (rc < PCRE2_ERROR_NOMATCH) {
 		r->given_up++;
 		if ((r->given_up & (r->given_up - 1)) == 0) /* 1, 2, 4, 8 ... */
-			log_warning("%s: line %u: the pattern takes too long (error %d, %u times); make it simpler: "
-			    "taken as no match", table, rule->line, rc, r->given_up);
+			log_warning("%s: line %u: the pattern takes too long (error %d, %u times); "
+				    "make it simpler: "
+				    "taken as no match",
+			    table, rule->line, rc, r->given_up);
 		return false;
 	}
 	return (rc >= 0) != rule->negated;
@@ -394,7 +415,8 @@ put_result(const struct regex *r, const struct rule *rule, struct span key, stru
 		if (group < 0)
 			buf_putspan(value, literal);
 		else if ((uint32_t)group < pairs && at[2 * group] != PCRE2_UNSET)
-			buf_putspan(value, (struct span){ key.p + at[2 * group], at[2 * group + 1] - at[2 * group] });
+			buf_putspan(value, (struct span){ key.p + at[2 * group],
+					       at[2 * group + 1] - at[2 * group] });
 	}
 }
 

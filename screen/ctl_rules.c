@@ -18,7 +18,8 @@ struct conf_options {
 static void
 print_param(const struct rules *rules, enum param p, struct conf_options *options)
 {
-	const char *value = options->expanded ? rules_expanded_text(rules, p) : rules_source_text(rules, p);
+	const char *value =
+	    options->expanded ? rules_expanded_text(rules, p) : rules_source_text(rules, p);
 
 	if ((param_rows[p].flags & PF_SECRET) != 0 && value[0] != '\0')
 		value = "(hidden)";
@@ -190,13 +191,14 @@ ctl_lookup(struct ctl *ctl, int argc, char **argv)
 		argc--;
 	}
 	if (argc != 3)
-		return ctl_usage(ctl, argc < 3 ? "a table and a key are needed" : "one key only; use - for many");
+		return ctl_usage(ctl,
+		    argc < 3 ? "a table and a key are needed" : "one key only; use - for many");
 	diag = diag_new();
 	table = table_open(argv[1], diag);
 	ctl_report(diag, DIAG_WARNING);
 	if (diag_count(diag, DIAG_UNAVAILABLE) == 0)
-		status = strcmp(argv[2], "-") == 0 ? lookup_stdin(ctl, table) :
-		    lookup_one(ctl, table, argv[2], false);
+		status = strcmp(argv[2], "-") == 0 ? lookup_stdin(ctl, table)
+						   : lookup_one(ctl, table, argv[2], false);
 	table_free(&table);
 	diag_free(&diag);
 	return status;

@@ -79,7 +79,8 @@ ctl_usage(const struct ctl *ctl, const char *format, ...)
 		fputc('\n', stderr);
 	}
 	fprintf(stderr, "usage: gatehousectl [-c DIR] [-o NAME=VALUE]... [--json] %s%s%s\n",
-	    ctl->command->word, ctl->command->arguments[0] != '\0' ? " " : "", ctl->command->arguments);
+	    ctl->command->word, ctl->command->arguments[0] != '\0' ? " " : "",
+	    ctl->command->arguments);
 	return CTL_USAGE;
 }
 
@@ -98,9 +99,11 @@ ctl_json_string(struct span text)
 static void
 print_commands(FILE *to)
 {
-	fputs("usage: gatehousectl [-c DIR] [-o NAME=VALUE]... [--json] COMMAND [ARGUMENT...]\n\n", to);
+	fputs("usage: gatehousectl [-c DIR] [-o NAME=VALUE]... [--json] COMMAND [ARGUMENT...]\n\n",
+	    to);
 	for (size_t i = 0; i < COMMANDS; i++)
-		fprintf(to, "  %s %s\n        %s\n", commands[i].word, commands[i].arguments, commands[i].help);
+		fprintf(to, "  %s %s\n        %s\n", commands[i].word, commands[i].arguments,
+		    commands[i].help);
 }
 
 static bool

@@ -113,7 +113,8 @@ static void
 print_diag(void *arg, enum diag_level level, const char *text)
 {
 	static const char *const words[] = {
-		[DIAG_NOTICE] = "notice", [DIAG_WARNING] = "warning", [DIAG_ERROR] = "error",
+		[DIAG_NOTICE] = "notice", [DIAG_WARNING] = "warning", [DIAG_UNAVAILABLE] = "error",
+		[DIAG_ERROR] = "error",
 	};
 	const struct options *o = arg;
 
@@ -127,6 +128,9 @@ load(struct options *o)
 	struct diag *diag = diag_new();
 	struct snapshot *snap = snapshot_load(o->config_dir, o->overrides, o->override_count, diag);
 	unsigned errors = diag_count(diag, DIAG_ERROR);
+
+	if (o->test_only)
+		errors += diag_count(diag, DIAG_UNAVAILABLE);
 
 	diag_each(diag, print_diag, o);
 	diag_free(&diag);

@@ -509,7 +509,8 @@ static void
 log_diag(void *arg, enum diag_level level, const char *text)
 {
 	static const enum log_level levels[] = {
-		[DIAG_NOTICE] = LOG_LEVEL_INFO, [DIAG_WARNING] = LOG_LEVEL_WARNING, [DIAG_ERROR] = LOG_LEVEL_ERROR,
+		[DIAG_NOTICE] = LOG_LEVEL_INFO, [DIAG_WARNING] = LOG_LEVEL_WARNING,
+		[DIAG_UNAVAILABLE] = LOG_LEVEL_ERROR, [DIAG_ERROR] = LOG_LEVEL_ERROR,
 	};
 
 	(void)arg;
