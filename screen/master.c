@@ -24,15 +24,17 @@
 #include "screen/shared.h"
 #include "screen/sinkhole.h"
 #include "screen/worker.h"
+#include "tlsproxy/tlsproxy.h"
 
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MOST_MS 30000
 #define LIVED_LONG_US (10 * INT64_C(1000000)) /* a child that lived this long starts a new count */
 #define STOP_LIMIT_MS 5000
 
-/* A place for one worker of a generation. Whoever sits in it may die and be replaced. */
+/* A place for one process of a generation. Whoever sits in it may die and be replaced. */
 struct seat {
 	struct generation *generation;
+	enum { SEAT_SCREEN, SEAT_TLS } role;
 	unsigned number;
 	pid_t pid; /* 0: empty */
 	int channel; /* -1: closed, the worker drains */
@@ -48,6 +50,7 @@ struct generation {
 	struct master *master;
 	struct snapshot *snap;
 	int journal_fd;
+	int tls_channel[2]; /* -1: no TLS */
 	enum { GEN_BEGUN, GEN_SERVING, GEN_DRAINING } phase;
 	struct generation *next;
 	struct watch limit; /* of the drain */
@@ -60,6 +63,8 @@ struct master {
 	const struct master_start *start;
 	struct shared *shared;
 	struct store_writer *store;
+	struct tlsproxy_tickets *tickets;
+	struct watch tickets_turn;
 	struct sinkhole *sink;
 	struct listen_group groups[LISTENERS_MAX];
 	size_t group_count;
@@ -183,17 +188,23 @@ open_journal(const struct snapshot *snap)
 static struct generation *
 generation_new(struct master *m, struct snapshot *snap)
 {
-	struct generation *g = mem_alloc(sizeof *g + snap->workers * sizeof g->seats[0]);
+	bool tls = tlsproxy_conf_ready(snap->tls);
+	size_t count = snap->workers + (tls ? (size_t)rules_number(snap->rules, P_gatehouse_tls_workers) : 0);
+	struct generation *g = mem_alloc(sizeof *g + count * sizeof g->seats[0]);
 
 	g->master = m;
 	g->snap = snap;
 	g->journal_fd = open_journal(snap);
-	g->seat_count = snap->workers;
+	g->seat_count = count;
+	g->tls_channel[0] = g->tls_channel[1] = -1;
+	if (tls && !tlsproxy_channel(g->tls_channel))
+		log_error("no channel to the TLS processes: %s; STARTTLS gets 454", strerror(errno));
 	watch_init_timer(&g->limit, m->loop, on_drain_limit, g);
 	for (unsigned i = 0; i < g->seat_count; i++) {
 		struct seat *seat = &g->seats[i];
 		seat->generation = g;
-		seat->number = i;
+		seat->role = i < snap->workers ? SEAT_SCREEN : SEAT_TLS;
+		seat->number = seat->role == SEAT_SCREEN ? i : i - (unsigned)snap->workers;
 		seat->channel = -1;
 		watch_init_timer(&seat->again, m->loop, on_again, seat);
 	}
@@ -201,8 +212,19 @@ generation_new(struct master *m, struct snapshot *snap)
 }
 
 static void
+close_tls_channel(struct generation *g)
+{
+	for (int i = 0; i < 2; i++) {
+		if (g->tls_channel[i] >= 0)
+			close(g->tls_channel[i]);
+		g->tls_channel[i] = -1;
+	}
+}
+
+static void
 generation_free(struct generation *g)
 {
+	close_tls_channel(g);
 	for (size_t i = 0; i < g->seat_count; i++)
 		watch_stop(&g->seats[i].again);
 	watch_stop(&g->limit);
@@ -219,7 +241,7 @@ become_worker(struct seat *seat, int channel, int store_fd)
 	struct master *m = seat->generation->master;
 	struct worker_start start = { .snap = seat->generation->snap, .number = seat->number,
 		.shared = m->shared, .slot = seat->slot, .orders_fd = channel, .store_fd = store_fd,
-		.journal_fd = seat->generation->journal_fd };
+		.journal_fd = seat->generation->journal_fd, .tls_fd = seat->generation->tls_channel[0] };
 
 	for (size_t i = 0; i < start.snap->listener_count; i++) {
 		const struct listen_group *g = find_group(m, &start.snap->listeners[i].at);
@@ -227,6 +249,20 @@ become_worker(struct seat *seat, int channel, int store_fd)
 		start.listen_fds[i] = g->fds[seat->number];
 	}
 	int status = worker_main(&start);
+	log_flush();
+	_exit(status);
+}
+
+static _Noreturn void
+become_tlsproxy(const struct seat *seat)
+{
+	const struct generation *g = seat->generation;
+	struct tlsproxy_process process = { .conf = g->snap->tls, .tickets = g->master->tickets,
+		.channels = &g->tls_channel[1], .channel_count = 1, .user = g->snap->user,
+		.session_limit = g->snap->sessions_max };
+
+	close(g->tls_channel[0]); /* or we would wait for ourselves at the end */
+	int status = tlsproxy_main(&process);
 	log_flush();
 	_exit(status);
 }
@@ -241,7 +277,25 @@ try_later(struct seat *seat)
 }
 
 static void
-spawn(struct seat *seat)
+spawn_tlsproxy(struct seat *seat)
+{
+	const struct generation *g = seat->generation;
+
+	log_flush();
+	seat->pid = tlsproxy_fork(g->snap->tls, g->master->tickets);
+	if (seat->pid == 0)
+		become_tlsproxy(seat);
+	seat->started_us = clock_now_us();
+	seat->is_ready = true;
+	if (seat->pid < 0) {
+		log_error("cannot start tlsproxy %u: fork: %s", seat->number, strerror(errno));
+		seat->pid = 0;
+		try_later(seat);
+	}
+}
+
+static void
+spawn_screen(struct seat *seat)
 {
 	struct master *m = seat->generation->master;
 	int pair[2], store_fd = -1;
@@ -268,6 +322,7 @@ spawn(struct seat *seat)
 		seat->pid = 0;
 		close(pair[0]);
 		shared_give(m->shared, seat->slot);
+		seat->slot = NULL;
 		try_later(seat);
 		return;
 	}
@@ -276,6 +331,15 @@ spawn(struct seat *seat)
 	seat->started_us = clock_now_us();
 	watch_init(&seat->ready, m->loop, seat->channel, WATCH_READ, on_ready, seat);
 	watch_start(&seat->ready);
+}
+
+static void
+spawn(struct seat *seat)
+{
+	if (seat->role == SEAT_TLS)
+		spawn_tlsproxy(seat);
+	else
+		spawn_screen(seat);
 }
 
 static void
@@ -327,6 +391,7 @@ drain(struct generation *g)
 		watch_stop(&g->seats[i].again);
 		close_channel(&g->seats[i]);
 	}
+	close_tls_channel(g); /* its processes end with the last worker that has the sending end */
 	watch_start_once(&g->limit, rules_seconds(g->snap->rules, P_gatehouse_drain_time_limit) * 1000);
 	finish_if_gone(g);
 }
@@ -446,10 +511,14 @@ on_again(int fd, short what, void *arg)
 static void
 log_death(const struct seat *seat, int status)
 {
+	const char *role = seat->role == SEAT_TLS ? "tlsproxy" : "worker";
+
 	if (WIFSIGNALED(status))
-		log_warning("worker %u (process %ld) was killed by signal %d", seat->number, (long)seat->pid, WTERMSIG(status));
+		log_warning("%s %u (process %ld) was killed by signal %d", role, seat->number, (long)seat->pid,
+		    WTERMSIG(status));
 	else if (WEXITSTATUS(status) != 0 || seat->generation->phase != GEN_DRAINING)
-		log_warning("worker %u (process %ld) ended with status %d", seat->number, (long)seat->pid, WEXITSTATUS(status));
+		log_warning("%s %u (process %ld) ended with status %d", role, seat->number, (long)seat->pid,
+		    WEXITSTATUS(status));
 }
 
 static void
@@ -462,7 +531,9 @@ bury(struct seat *seat, int status)
 	if (m->store != NULL && WIFSIGNALED(status) && (WTERMSIG(status) == SIGBUS || WTERMSIG(status) == SIGSEGV))
 		store_writer_suspect(m->store);
 	close_channel(seat);
-	shared_give(m->shared, seat->slot);
+	if (seat->slot != NULL)
+		shared_give(m->shared, seat->slot);
+	seat->slot = NULL;
 	seat->pid = 0;
 	if (g->phase == GEN_DRAINING) {
 		finish_if_gone(g);
@@ -565,6 +636,17 @@ on_hup(int signo, short what, void *arg)
 	reload(m);
 }
 
+static void
+on_tickets_turn(int fd, short what, void *arg)
+{
+	struct master *m = arg;
+
+	(void)fd, (void)what;
+	if (m->serving != NULL)
+		watch_start_once(&m->tickets_turn,
+		    1000 * tlsproxy_tickets_turn(m->tickets, m->serving->snap->tls, loop_wall_s(m->loop)));
+}
+
 /* The store's file is a new one: only new workers can see it. */
 static void
 on_store_renewal(void *arg)
@@ -639,6 +721,10 @@ open_shop(struct master *m, struct snapshot *snap)
 		log_fatal("no memory to share with the workers: %s", strerror(errno));
 		return false;
 	}
+	m->tickets = tlsproxy_tickets_new();
+	watch_init_timer(&m->tickets_turn, m->loop, on_tickets_turn, m);
+	watch_start_once(&m->tickets_turn,
+	    1000 * tlsproxy_tickets_turn(m->tickets, snap->tls, loop_wall_s(m->loop)));
 	raise_limits(snap);
 	if (!open_listeners(m, snap))
 		return false;
@@ -673,6 +759,7 @@ master_main(const struct master_start *start)
 	}
 	sinkhole_close(&m.sink);
 	store_writer_free(&m.store);
+	tlsproxy_tickets_free(&m.tickets);
 	close_unused_listeners(&m, NULL);
 	shared_free(&m.shared);
 	loop_free(&m.loop);

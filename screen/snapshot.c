@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -218,6 +219,7 @@ snapshot_load(const char *dir, const struct rules_override *overrides, size_t co
 	load_user(&l);
 	load_store(&l);
 	snap->sites = dnsbl_sites_load(snap->rules, diag);
+	snap->tls = tlsproxy_conf_load(snap->rules, time(NULL), diag);
 	snap->access = access_list_load(snap->rules, diag);
 	policy_rules_load(&snap->policy, snap->rules, dnsbl_domain_count(snap->sites), diag);
 	snap->interfaces = load_match_list(&l, P_postscreen_allowlist_interfaces);
@@ -237,6 +239,7 @@ snapshot_free(struct snapshot **snap)
 	match_list_free(&s->proxy_networks);
 	match_list_free(&s->interfaces);
 	access_list_free(&s->access);
+	tlsproxy_conf_free(&s->tls);
 	dnsbl_sites_free(&s->sites);
 	rules_free(&s->rules);
 	free(s->backend_path);

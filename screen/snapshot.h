@@ -12,6 +12,7 @@
 #include "dnsbl/dnsbl.h"
 #include "policy/policy.h"
 #include "rules/rules.h"
+#include "tlsproxy/tlsproxy.h"
 
 #define LISTENERS_MAX 16
 #define WORKERS_MAX 64
@@ -30,6 +31,7 @@ struct snapshot {
 	struct match_list *interfaces; /* postscreen_allowlist_interfaces */
 	struct match_list *proxy_networks; /* gatehouse_proxy_networks */
 	struct engine_rules *engine;       /* the dialogue: screen/engine.h */
+	struct tlsproxy_conf *tls;
 	struct policy_rules policy;
 
 	struct listener listeners[LISTENERS_MAX];

@@ -291,7 +291,7 @@ lock_jail(const struct worker *w)
 static void
 keep_only(const struct worker_start *start)
 {
-	int keep[LISTENERS_MAX + 4];
+	int keep[LISTENERS_MAX + 5];
 	size_t n = 0;
 
 	for (size_t i = 0; i < start->snap->listener_count; i++)
@@ -299,6 +299,7 @@ keep_only(const struct worker_start *start)
 	keep[n++] = start->orders_fd;
 	keep[n++] = start->store_fd;
 	keep[n++] = start->journal_fd;
+	keep[n++] = start->tls_fd;
 	keep[n++] = log_fd();
 	fd_close_others(keep, n);
 }
@@ -329,7 +330,7 @@ worker_main(const struct worker_start *start)
 	signal(SIGCHLD, SIG_DFL);
 	keep_only(start);
 	w = (struct worker){ .loop = loop_new(), .snap = start->snap, .number = start->number,
-		.shared = start->shared, .slot = start->slot, .orders_fd = start->orders_fd };
+		.shared = start->shared, .slot = start->slot, .orders_fd = start->orders_fd, .tls_fd = start->tls_fd };
 	w.spare_fd = dup(w.orders_fd);
 	if (getrandom(&w.next_id, sizeof w.next_id, 0) < 0)
 		return EXIT_FAILURE;

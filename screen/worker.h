@@ -32,6 +32,7 @@ struct worker {
 	struct map by_addr;                      /* struct client */
 	struct deadline_queue limits[LIMITS][2]; /* [stressed] */
 	bool draining;
+	int tls_fd;   /* for tlsproxy_start(); -1: no TLS */
 	int spare_fd; /* given up to answer 421 when descriptors run out */
 	uint64_t next_id;
 	struct listening listening[LISTENERS_MAX];
@@ -49,6 +50,7 @@ struct worker_start {
 	int orders_fd;                 /* we write one byte when ready; closed by the master: drain */
 	int store_fd;                  /* way to the store's writer; -1: no memory */
 	int journal_fd;                /* session records; -1: none */
+	int tls_fd;                    /* way to the tlsproxy processes; -1: no TLS */
 };
 
 /* The whole life of the process; returns its exit status. */
