@@ -59,6 +59,14 @@ loop_free(struct loop **l)
 	*l = NULL;
 }
 
+void
+loop_abandon(struct loop **l)
+{
+	/* The epoll set is shared with the parent until it is made anew: deleting in it would deafen the parent. */
+	event_reinit((*l)->base);
+	loop_free(l);
+}
+
 struct event_base *
 loop_base(struct loop *l)
 {

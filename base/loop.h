@@ -18,6 +18,8 @@ struct event_base;
 
 struct loop *loop_new(void);
 void loop_free(struct loop **);
+/* In a child: frees the loop inherited from the parent without touching what the parent watches. */
+void loop_abandon(struct loop **);
 void loop_run(struct loop *); /* returns after loop_stop() */
 void loop_stop(struct loop *);
 

@@ -64,9 +64,9 @@ version(void)
 }
 
 static void
-add_override(struct options *o, char *text)
+add_override(struct options *o, const char *arg)
 {
-	char *equals = strchr(text, '=');
+	char *text = mem_strdup(arg), *equals = strchr(text, '='); /* the arguments themselves show in ps(1) */
 
 	if (equals == NULL || equals == text || o->override_count == OVERRIDES_MAX) {
 		fprintf(stderr, "gatehouse: -o %s: write -o NAME=VALUE\n", text);

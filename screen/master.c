@@ -236,13 +236,14 @@ generation_free(struct generation *g)
 
 /* The child's side of a fork. */
 static _Noreturn void
-become_worker(struct seat *seat, int channel, int store_fd)
+become_worker(const struct seat *seat, int channel, int store_fd)
 {
 	struct master *m = seat->generation->master;
 	struct worker_start start = { .snap = seat->generation->snap, .number = seat->number,
 		.shared = m->shared, .slot = seat->slot, .orders_fd = channel, .store_fd = store_fd,
 		.journal_fd = seat->generation->journal_fd, .tls_fd = seat->generation->tls_channel[0] };
 
+	loop_abandon(&m->loop);
 	for (size_t i = 0; i < start.snap->listener_count; i++) {
 		const struct listen_group *g = find_group(m, &start.snap->listeners[i].at);
 		assert(g != NULL && seat->number < g->count);
@@ -261,6 +262,7 @@ become_tlsproxy(const struct seat *seat)
 		.channels = &g->tls_channel[1], .channel_count = 1, .user = g->snap->user,
 		.session_limit = g->snap->sessions_max };
 
+	loop_abandon(&g->master->loop);
 	close(g->tls_channel[0]); /* or we would wait for ourselves at the end */
 	int status = tlsproxy_main(&process);
 	log_flush();

@@ -204,7 +204,7 @@ session_conclude(struct session *s)
 		store_put(s->worker->store, &s->peer.addr, &s->client->stamps,
 		    s->worker->snap->policy.enabled, loop_wall_s(s->worker->loop));
 	if (s->verdict == V_NONE && (c.pass != PASS_NONE || !s->sc.noforward))
-		s->verdict = c.pass == PASS_NEW ? V_PASS_NEW : V_PASS_OLD;
+		s->verdict = c.pass == PASS_NEW || (c.pass == PASS_NONE && s->sc.is_new) ? V_PASS_NEW : V_PASS_OLD;
 }
 
 const char *
