@@ -55,7 +55,7 @@ on_signal(int signo)
 static void
 show(void *arg, enum diag_level level, const char *text)
 {
-	static const char *const words[] = { "notice", "warning", "error" };
+	static const char *const words[] = { "notice", "warning", "unavailable", "error" };
 
 	(void)arg;
 	printf("%s: %s\n", words[level], text);
@@ -88,6 +88,7 @@ start_process(struct play *p, size_t i)
 		.user = "nobody",
 		.session_limit = p->limit };
 
+	(void)fflush(stdout);
 	p->pids[i] = tlsproxy_fork(p->conf, p->tickets);
 	if (p->pids[i] == 0)
 		exit(tlsproxy_main(&process));
