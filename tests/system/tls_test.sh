@@ -237,7 +237,7 @@ carries_body()
 	setup
 	pair ec ec
 	echo "smtpd_tls_chain_files = $work/ec.pem" | tls_config
-	play
+	ASAN_OPTIONS=${ASAN_OPTIONS:-}:quarantine_size_mb=1 play
 	size=60000000
 	{ printf 'SINK %d\r\n' $size; head -c $size /dev/zero | tr '\0' a; printf 'QUIT\r\n'; } | client >out
 	atf_check -o match:"^250 $size $((size * 97))$" -o match:'^221 bye' cat out
