@@ -18,6 +18,39 @@ union control {
 	char bytes[CMSG_SPACE(sizeof(int) * FD_PASS_MAX)];
 };
 
+static void
+attach(struct msghdr *msg, union control *control, const int *fds, size_t count)
+{
+	memset(control, 0, sizeof *control);
+	msg->msg_control = control->bytes;
+	msg->msg_controllen = CMSG_SPACE(sizeof(int) * count);
+	struct cmsghdr *h = CMSG_FIRSTHDR(msg);
+	h->cmsg_level = SOL_SOCKET;
+	h->cmsg_type = SCM_RIGHTS;
+	h->cmsg_len = CMSG_LEN(sizeof(int) * count);
+	memcpy(CMSG_DATA(h), fds, sizeof(int) * count);
+}
+
+bool
+fd_hand_over(int sock, int fd, const void *bytes, size_t len)
+{
+	char zero = 0;
+	union control control;
+	struct iovec parts[] = { { &zero, 1 }, { (void *)(uintptr_t)bytes, len } };
+	struct mmsghdr messages[] = {
+		{ .msg_hdr = { .msg_iov = &parts[0], .msg_iovlen = 1 } },
+		{ .msg_hdr = { .msg_iov = &parts[1], .msg_iovlen = 1 } },
+	};
+
+	attach(&messages[0].msg_hdr, &control, &fd, 1);
+	int n = sendmmsg(sock, messages, 2, MSG_NOSIGNAL);
+	if (n == 2 && messages[1].msg_len == len)
+		return true;
+	if (n >= 0)
+		errno = EAGAIN;
+	return false;
+}
+
 ssize_t
 fd_send(int sock, const void *bytes, size_t len, const int *fds, size_t count)
 {
@@ -26,16 +59,8 @@ fd_send(int sock, const void *bytes, size_t len, const int *fds, size_t count)
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 
 	assert(len > 0 && count <= FD_PASS_MAX);
-	if (count > 0) {
-		memset(&control, 0, sizeof control);
-		msg.msg_control = control.bytes;
-		msg.msg_controllen = CMSG_SPACE(sizeof(int) * count);
-		struct cmsghdr *h = CMSG_FIRSTHDR(&msg);
-		h->cmsg_level = SOL_SOCKET;
-		h->cmsg_type = SCM_RIGHTS;
-		h->cmsg_len = CMSG_LEN(sizeof(int) * count);
-		memcpy(CMSG_DATA(h), fds, sizeof(int) * count);
-	}
+	if (count > 0)
+		attach(&msg, &control, fds, count);
 	return sendmsg(sock, &msg, MSG_NOSIGNAL);
 }
 

@@ -21,6 +21,12 @@ ssize_t fd_send(int sock, const void *bytes, size_t len, const int *fds, size_t 
  */
 ssize_t fd_recv(int sock, void *bytes, size_t size, int *fds, size_t *count);
 
+/*
+ * One zero byte with a descriptor, then `len` bytes, as two messages in one call. True if both went whole;
+ * otherwise errno says why. The descriptor stays open here.
+ */
+bool fd_hand_over(int sock, int fd, const void *bytes, size_t len);
+
 bool fd_nonblock(int fd, bool on);
 bool fd_cloexec(int fd, bool on);
 

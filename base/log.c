@@ -250,26 +250,50 @@ log_flush(void)
 	}
 }
 
-static void
-gather(enum log_level level, const char *program, const char *format, va_list ap)
+/* The line up to its text. */
+static struct buf
+open_line(enum log_level level, const char *program)
 {
 	if (sink.lines == GATHER_LINES || GATHER_SIZE - sink.len < LINE_MAX_TEXT + 256)
 		log_flush();
 	struct buf line = buf_over(sink.gathered + sink.len, LINE_MAX_TEXT + 200);
 
 	if (sink.kind == SINK_SYSLOG)
-		buf_printf(&line, "<%d>%s ", sink.facility | levels[level].priority, time_stamp());
-	else
-		buf_printf(&line, "%s %s ", time_stamp(), sink.host);
-	buf_printf(&line, "%s/%s[%ld]: ", sink.tag, program, (long)sink.pid);
-	size_t text = line.len;
-	buf_puts(&line, levels[level].word);
-	line.size = text + LINE_MAX_TEXT + 1;
-	buf_vprintf(&line, format, ap);
-	neutralise(&line, text);
-	line.p[line.len++] = '\n';
-	sink.len += line.len;
+		buf_printf(&line, "<%d>", sink.facility | levels[level].priority);
+	buf_puts(&line, time_stamp());
+	buf_putc(&line, ' ');
+	if (sink.kind != SINK_SYSLOG) {
+		buf_puts(&line, sink.host);
+		buf_putc(&line, ' ');
+	}
+	buf_puts(&line, sink.tag);
+	buf_putc(&line, '/');
+	buf_puts(&line, program);
+	buf_putc(&line, '[');
+	buf_uint(&line, (uint64_t)sink.pid);
+	buf_puts(&line, "]: ");
+	line.size = line.len + LINE_MAX_TEXT + 1;
+	return line;
+}
+
+static void
+close_line(struct buf *line, size_t text)
+{
+	neutralise(line, text);
+	line->p[line->len++] = '\n';
+	sink.len += line->len;
 	sink.ends[sink.lines++] = sink.len;
+}
+
+static void
+gather(enum log_level level, const char *program, const char *format, va_list ap)
+{
+	struct buf line = open_line(level, program);
+	size_t text = line.len;
+
+	buf_puts(&line, levels[level].word);
+	buf_vprintf(&line, format, ap);
+	close_line(&line, text);
 }
 
 void
@@ -288,6 +312,21 @@ log_line(enum log_level level, const char *program, const char *format, ...)
 	if (level >= LOG_LEVEL_WARNING)
 		log_flush();
 	errno = saved;
+}
+
+void
+log_text(enum log_level level, const char *program, struct span text)
+{
+	if (level < sink.threshold)
+		return;
+	prepare_once();
+	struct buf line = open_line(level, program);
+	size_t from = line.len;
+	buf_puts(&line, levels[level].word);
+	buf_putspan(&line, text);
+	close_line(&line, from);
+	if (level >= LOG_LEVEL_WARNING)
+		log_flush();
 }
 
 bool

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "base/text.h"
 
 enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARNING, LOG_LEVEL_ERROR, LOG_LEVEL_FATAL };
 
@@ -32,6 +33,8 @@ void log_threshold(enum log_level);
 
 void log_line(enum log_level, const char *program, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* The same for a text made already: no format is read. */
+void log_text(enum log_level, const char *program, struct span text);
 void log_flush(void);
 uint64_t log_lost(void); /* lines the sink did not take, since start */
 

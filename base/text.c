@@ -157,6 +157,18 @@ buf_putspan(struct buf *b, struct span s)
 }
 
 void
+buf_uint(struct buf *b, uint64_t n)
+{
+	char digits[20];
+	size_t at = sizeof digits;
+
+	do
+		digits[--at] = (char)('0' + n % 10);
+	while ((n /= 10) > 0);
+	buf_put(b, digits + at, sizeof digits - at);
+}
+
+void
 buf_vprintf(struct buf *b, const char *format, va_list ap)
 {
 	size_t room = b->size - b->len;

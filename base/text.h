@@ -48,6 +48,7 @@ void buf_put(struct buf *, const void *bytes, size_t len);
 void buf_puts(struct buf *, const char *cstring);
 void buf_putc(struct buf *, char);
 void buf_putspan(struct buf *, struct span);
+void buf_uint(struct buf *, uint64_t);
 void buf_printf(struct buf *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void buf_vprintf(struct buf *, const char *format, va_list) __attribute__((format(printf, 2, 0)));
 

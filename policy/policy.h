@@ -170,7 +170,9 @@ struct store_reader;
  * store_writer_feed(), borrowed; -1: none, what is put stays in this process. Never null.
  */
 struct store_reader *store_reader_open(const char *path, int feed_fd);
-void store_reader_free(struct store_reader **);
+void store_reader_free(struct store_reader **); /* flushes */
+/* Sends to the writer what was put since the last call: once a turn, so that a busy turn costs one call. */
+void store_reader_flush(struct store_reader *);
 /* Also sees what this process has put and the writer has not yet committed. 1 to 3 µs. */
 bool store_get(struct store_reader *, const struct addr *, struct record *out, int64_t now_s);
 /* enabled: policy_rules.enabled. Never blocks: an update the writer has no room for is lost and counted. */

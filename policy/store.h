@@ -58,7 +58,8 @@ enum store_health store_examine(const char *path);
 /* Renames the files of a damaged environment; what was set aside before is replaced. */
 bool store_set_aside(const char *path);
 
-/* What a worker sends to the writer, one message each. */
+/* What a worker sends to the writer: up to FEED_BATCH of these in one datagram. */
+#define FEED_BATCH 32
 enum feed_kind {
 	FEED_PUT = 1,
 	FEED_BLIND,  /* this worker could not open the store */

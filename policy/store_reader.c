@@ -18,6 +18,7 @@
  */
 #define RECENT_SLOTS 4096
 #define RECENT_S 5
+#define OUTBOX 1024 /* updates that wait for a writer that is busy committing */
 #define NOTE_EVERY_US (60 * 1000000LL)
 
 struct recent {
@@ -35,6 +36,8 @@ struct store_reader {
 	uint64_t lost;
 	struct log_limit get_limit, put_limit;
 	struct recent *recent;
+	struct feed_message *outbox;
+	size_t waiting;
 };
 
 static void
@@ -72,6 +75,7 @@ store_reader_open(const char *path, int feed_fd)
 	r->path = mem_strdup(path);
 	r->feed_fd = feed_fd;
 	r->recent = mem_array(RECENT_SLOTS, sizeof *r->recent);
+	r->outbox = mem_array(OUTBOX, sizeof *r->outbox);
 	int code = prepare(r);
 	if (code != 0) {
 		store_env_close(&r->db);
@@ -89,10 +93,12 @@ store_reader_free(struct store_reader **reader)
 
 	if (r == NULL)
 		return;
+	store_reader_flush(r);
 	if (r->txn != NULL)
 		mdb_txn_abort(r->txn);
 	store_env_close(&r->db);
 	free(r->recent);
+	free(r->outbox);
 	free(r->path);
 	free(r);
 	*reader = NULL;
@@ -181,19 +187,35 @@ update_lost(struct store_reader *r)
 }
 
 void
+store_reader_flush(struct store_reader *r)
+{
+	size_t sent = 0;
+
+	while (sent < r->waiting) {
+		size_t n = r->waiting - sent < FEED_BATCH ? r->waiting - sent : FEED_BATCH;
+		if (send(r->feed_fd, r->outbox + sent, n * sizeof *r->outbox, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+			break; /* next turn */
+		sent += n;
+	}
+	r->waiting -= sent;
+	memmove(r->outbox, r->outbox + sent, r->waiting * sizeof *r->outbox);
+}
+
+void
 store_put(struct store_reader *r, const struct addr *client, const struct record *record,
     uint8_t enabled, int64_t now_s)
 {
-	struct feed_message m;
-
 	struct record settled = record_settled(record, enabled);
 	*recent_slot(r, client) = (struct recent){ *client, now_s, settled };
 	if (r->feed_fd < 0)
 		return;
-	memset(&m, 0, sizeof m); /* the padding leaves the process */
-	m.kind = FEED_PUT;
-	m.client = *client;
-	m.record = settled;
-	if (send(r->feed_fd, &m, sizeof m, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)sizeof m)
+	if (r->waiting == OUTBOX) {
 		update_lost(r); /* fail open */
+		return;
+	}
+	struct feed_message *m = &r->outbox[r->waiting++];
+	memset(m, 0, sizeof *m); /* the padding leaves the process */
+	m->kind = FEED_PUT;
+	m->client = *client;
+	m->record = settled;
 }

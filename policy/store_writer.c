@@ -333,19 +333,19 @@ on_feed(int fd, short what, void *arg)
 {
 	struct feed *feed = arg;
 	struct store_writer *w = feed->writer;
-	struct feed_message m;
+	struct feed_message m[FEED_BATCH];
 
 	(void)what;
 	for (int i = 0; i < FEED_BURST; i++) {
-		ssize_t n = recv(fd, &m, sizeof m, MSG_DONTWAIT | MSG_TRUNC);
+		ssize_t n = recv(fd, m, sizeof m, MSG_DONTWAIT | MSG_TRUNC);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
 		if (n <= 0) {
 			feed_close(w, feed);
 			return;
 		}
-		if (n == (ssize_t)sizeof m)
-			take_message(w, &m);
+		for (size_t k = 0; (size_t)n <= sizeof m && k < (size_t)n / sizeof m[0]; k++)
+			take_message(w, &m[k]);
 	}
 }
 

@@ -19,7 +19,10 @@ put_endpoint(struct buf *b, const struct endpoint *e)
 {
 	char addr[ADDR_TEXT_SIZE];
 
-	buf_printf(b, "[%s]:%u", addr_format(&e->addr, addr), e->port);
+	buf_putc(b, '[');
+	buf_puts(b, addr_format(&e->addr, addr));
+	buf_puts(b, "]:");
+	buf_uint(b, e->port);
 }
 
 void
@@ -49,5 +52,5 @@ session_log(const struct session *s, enum event_id event, const char *const *arg
 	struct buf b = BUF(text);
 
 	event_text(s, event, args, &b);
-	log_info("%s", text);
+	log_text(LOG_LEVEL_INFO, LOG_PROGRAM, (struct span){ text, b.len });
 }

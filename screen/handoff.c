@@ -1,7 +1,12 @@
-/* The gate: the client's socket goes to the backend by the `pass` protocol (descriptor, then attributes). */
+/*
+ * The gate: the client's socket goes to the backend by the `pass` protocol (descriptor, then attributes). The backend
+ * closes its connection when it has taken it. Those connections are not watched one by one: a single poll(2) now and
+ * then looks at all of them, which costs less than making and removing a watch each.
+ */
 #include "config.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -11,6 +16,10 @@
 #include "base/log.h"
 #include "screen/session.h"
 #include "screen/worker.h"
+
+#define LOOK_FIRST_MS 2
+#define LOOK_MOST_MS 100
+#define LOOK_AT_ONCE 256
 
 /*
  * A 220- line must not be followed by 421: the client would bounce its mail. After the teaser the engine
@@ -68,14 +77,61 @@ pass_socket(struct session *s)
 	char list[256], addr[ADDR_TEXT_SIZE];
 	struct buf b = BUF(list);
 
-	if (fd_send(s->backend_fd, "", 1, &s->fd, 1) != 1)
-		return false;
 	put_attribute(&b, "client_address", addr_format(&s->peer.addr, addr));
 	put_port(&b, "client_port", s->peer.port);
 	put_attribute(&b, "server_address", addr_format(&s->local.addr, addr));
 	put_port(&b, "server_port", s->local.port);
 	buf_putc(&b, '\0');
-	return send(s->backend_fd, list, b.len, MSG_NOSIGNAL) == (ssize_t)b.len;
+	return fd_hand_over(s->backend_fd, s->fd, list, b.len);
+}
+
+/* One poll for up to LOOK_AT_ONCE of them, from *at on; *at moves behind them. Returns how many were done. */
+static size_t
+look_at_some(struct deadline_queue *q, struct deadline **at)
+{
+	struct session *sessions[LOOK_AT_ONCE];
+	struct pollfd fds[LOOK_AT_ONCE];
+	size_t count = 0, done = 0;
+
+	for (; *at != &q->head && count < LOOK_AT_ONCE; *at = (*at)->next) {
+		sessions[count] = container_of(*at, struct session, limit);
+		fds[count] = (struct pollfd){ .fd = sessions[count]->backend_fd, .events = POLLIN };
+		count++;
+	}
+	if (poll(fds, count, 0) <= 0)
+		return 0;
+	for (size_t i = 0; i < count; i++)
+		if (fds[i].revents != 0) {
+			session_event(sessions[i], ON_READ); /* ends this session, no other */
+			done++;
+		}
+	return done;
+}
+
+static void
+look(int fd, short what, void *arg)
+{
+	struct worker *w = arg;
+	size_t done = 0;
+	bool more = false;
+
+	(void)fd, (void)what;
+	for (int stressed = 0; stressed < 2; stressed++) {
+		struct deadline_queue *q = &w->limits[LIMIT_HANDOFF][stressed];
+		for (struct deadline *at = q->head.next; at != &q->head;)
+			done += look_at_some(q, &at);
+		more = more || q->head.next != &q->head;
+	}
+	w->look_ms = done > 0 ? LOOK_FIRST_MS : w->look_ms * 2 > LOOK_MOST_MS ? LOOK_MOST_MS : w->look_ms * 2;
+	if (more)
+		watch_start_once(&w->look, w->look_ms);
+}
+
+void
+gate_init(struct worker *w)
+{
+	w->look_ms = LOOK_FIRST_MS;
+	watch_init_timer(&w->look, w->loop, look, w);
 }
 
 enum state
@@ -98,7 +154,10 @@ gate_enter(struct session *s)
 	s->handed = true;
 	s->post_queued = true;
 	atomic_fetch_add_explicit(&s->worker->slot->post_queue, 1, memory_order_relaxed);
-	session_watch_backend(s);
+	close(s->fd); /* what is in flight keeps the connection open */
+	s->fd = -1;
+	if (!watch_active(&s->worker->look) || s->worker->look_ms > LOOK_FIRST_MS)
+		watch_start_once(&s->worker->look, s->worker->look_ms = LOOK_FIRST_MS);
 	return S_STAY;
 }
 

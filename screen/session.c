@@ -40,28 +40,15 @@ unwatch(struct session *s)
 	s->io_ready = false;
 }
 
-static void
-watch(struct session *s, int fd)
-{
-	unwatch(s);
-	watch_init(&s->io, s->worker->loop, fd, WATCH_READ, on_io, s);
-	watch_start(&s->io);
-	s->io_ready = true;
-}
-
 void
 session_listen(struct session *s, bool on)
 {
-	if (on)
-		watch(s, s->fd);
-	else
-		unwatch(s);
-}
-
-void
-session_watch_backend(struct session *s)
-{
-	watch(s, s->backend_fd);
+	unwatch(s);
+	if (!on)
+		return;
+	watch_init(&s->io, s->worker->loop, s->fd, WATCH_READ, on_io, s);
+	watch_start(&s->io);
+	s->io_ready = true;
 }
 
 static void
@@ -110,7 +97,8 @@ end(struct session *s)
 	proxy_leave(s);
 	if (s->backend_fd >= 0)
 		close(s->backend_fd);
-	close(s->fd);
+	if (s->fd >= 0)
+		close(s->fd);
 	worker_dismiss(w, s);
 	pool_give(w->sessions, s);
 }

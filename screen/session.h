@@ -79,7 +79,7 @@ struct client {
 };
 
 struct session {
-	struct watch io;       /* the client socket; in GATE the backend's socket */
+	struct watch io;       /* the client socket */
 	struct deadline limit; /* of the state */
 	struct worker *worker;
 	struct client *client;
@@ -123,8 +123,6 @@ void session_conclude(struct session *);
 void session_stop(struct session *);
 /* For handlers: watch the client socket for input, or no longer. */
 void session_listen(struct session *, bool on);
-/* For handlers of GATE: watch backend_fd instead of the client. */
-void session_watch_backend(struct session *);
 /* Whole seconds and two significant digits, as the log has it: "0", "0.15", "1.2", "12". */
 const char *elapsed_text(int64_t us, char out[16]);
 

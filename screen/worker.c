@@ -233,6 +233,8 @@ after_turn(void *arg)
 
 	journal_flush();
 	log_flush();
+	if (w->store != NULL)
+		store_reader_flush(w->store);
 	leave_when_empty(w);
 }
 
@@ -336,6 +338,7 @@ worker_main(const struct worker_start *start)
 		return EXIT_FAILURE;
 	init_pools(&w);
 	init_limits(&w);
+	gate_init(&w);
 	if (!open_world(&w, start) || !lock_jail(&w))
 		return EXIT_FAILURE;
 	watch_init(&w.orders, w.loop, w.orders_fd, WATCH_READ, on_orders, &w);

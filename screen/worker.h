@@ -36,7 +36,8 @@ struct worker {
 	int spare_fd; /* given up to answer 421 when descriptors run out */
 	uint64_t next_id;
 	struct listening listening[LISTENERS_MAX];
-	struct watch orders, term;
+	struct watch orders, term, look; /* look: at what the backend has not yet taken (handoff.c) */
+	int64_t look_ms;
 	int orders_fd;
 };
 
@@ -55,6 +56,8 @@ struct worker_start {
 
 /* The whole life of the process; returns its exit status. */
 int worker_main(const struct worker_start *);
+
+void gate_init(struct worker *);
 
 /* Bookkeeping for the door: counts the session in. False if the worker has no room for its client. */
 bool worker_admit(struct worker *, struct session *);
