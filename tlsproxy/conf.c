@@ -59,6 +59,8 @@ tls_complain(struct diag *diag, enum diag_level level, const struct rules *rules
 	for (enum tls_setting i = 0; i < TLS_SETTINGS; i++)
 		if (settings[i].screen == param && !rules_is_set(rules, param))
 			param = settings[i].base;
+	if (param == P_postscreen_tls_security_level && !rules_is_set(rules, param))
+		param = P_smtpd_tls_security_level;
 	const char *file = rules_origin(rules, param, &line);
 	buf_printf(&text, "%s: ", param_rows[param].name);
 	va_start(ap, format);
@@ -247,9 +249,6 @@ notice_unused(const struct rules *rules, struct diag *diag)
 			rules_expanded_text(rules, settings[i].proxy)) != 0)
 			tls_complain(diag, DIAG_WARNING, rules, settings[i].proxy,
 			    "differs from %s, which is used", param_rows[settings[i].screen].name);
-	if (*text_of(rules, TLS_SET_dcert_file) != '\0')
-		tls_complain(diag, DIAG_NOTICE, rules, tls_setting_param(rules, TLS_SET_dcert_file),
-		    "DSA certificates are obsolete and not used");
 	if (flag_of(rules, TLS_SET_enable_rpk))
 		tls_complain(diag, DIAG_WARNING, rules,
 		    tls_setting_param(rules, TLS_SET_enable_rpk),

@@ -145,7 +145,7 @@ int tlsproxy_main(const struct tlsproxy_process *);
  *      it has read from the client, and goes on with the returned descriptor (non-blocking,
  *      close-on-exec, a stream). On failure it starts its watch again and answers 454.
  *
- * Returns -1 with errno: EAGAIN the channel is full, ECONNREFUSED or EPIPE nobody receives, or what
+ * Returns -1 with errno: EAGAIN the channel is full, ECONNRESET or EPIPE nobody receives, or what
  * socketpair(2) says. Fail closed: never go on in plaintext as if STARTTLS had worked.
  *
  * What comes out of the descriptor: one facts record (below), then the client's plaintext, then EOF. If
