@@ -33,6 +33,9 @@ struct policy_rules {
 	uint8_t enabled;              /* CHECK_BITs */
 	enum action action[CHECKS];
 	enum action denylist_action;
+	/* gatehouse_shadow: their outcome is noted, and acted upon as if their action were ignore. */
+	uint8_t shadow; /* CHECK_BITs */
+	bool shadow_denylist, shadow_veto;
 	int64_t ttl_s[CHECKS];        /* CHECK_DNSBL: unused, the answer brings its own */
 	int64_t ignored_ttl_s;        /* reference psc_min_ttl */
 	int64_t retention_s;
@@ -82,6 +85,8 @@ struct screening {
 	bool vetoed;                    /* came in by an address that earns no allowlisting */
 	bool noforward;                 /* never hand this session over */
 	bool scored;                    /* screening_score() was called */
+	uint8_t would;                  /* CHECK_BITs failed in the shadow */
+	bool would_deny, would_veto, would_drop;
 	uint8_t refusal;                /* enum refusal: what RCPT is refused with */
 	int score;
 	int64_t score_ttl_s;
@@ -89,6 +94,9 @@ struct screening {
 enum step { STEP_PASS, STEP_WAIT, STEP_TALK, STEP_DROP };
 
 bool screening_failed(const struct screening *); /* any failure: a check, deny list, veto */
+
+/* What would have come of those in the shadow: STEP_PASS, STEP_TALK (refused at RCPT) or STEP_DROP. */
+enum step screening_would(const struct screening *);
 
 /* The deny list matched. STEP_DROP, or STEP_WAIT to go on. */
 enum step screening_deny(struct screening *, const struct policy_rules *);
@@ -102,7 +110,8 @@ enum step screening_deny(struct screening *, const struct policy_rules *);
 bool screening_begin(struct screening *, const struct policy_rules *, struct record *stamps,
     const struct record *stored, bool others, int64_t now_s);
 
-void screening_veto(struct screening *); /* postscreen_allowlist_interfaces said no: never forwarded */
+/* postscreen_allowlist_interfaces said no: never forwarded, and nothing learned. */
+void screening_veto(struct screening *, const struct policy_rules *);
 
 /* The client spoke too early. ACTION_DROP ends the session at once. */
 enum action screening_pregreet(struct screening *, const struct policy_rules *);

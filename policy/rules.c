@@ -47,6 +47,46 @@ is_enabled(const struct rules *rules, enum param param)
 	return rules_text(rules, param)[0] != '\0';
 }
 
+static const struct {
+	const char *word;
+	uint8_t checks;
+	bool denylist, veto;
+} shadows[] = {
+	{ "no", 0, false, false },
+	{ "yes", CHECKS_EARLY | CHECKS_DEEP, true, true },
+	{ "pregreet", CHECK_BIT(CHECK_PREGREET), false, false },
+	{ "dnsbl", CHECK_BIT(CHECK_DNSBL), false, false },
+	{ "pipelining", CHECK_BIT(CHECK_PIPELINING), false, false },
+	{ "non_smtp_command", CHECK_BIT(CHECK_NON_SMTP), false, false },
+	{ "bare_newline", CHECK_BIT(CHECK_BARE_NEWLINE), false, false },
+	{ "denylist", 0, true, false },
+};
+
+/* gatehouse_shadow: yes, no, or names of what stands in the shadow. */
+static void
+load_shadow(struct policy_rules *out, const struct rules *rules, struct diag *diag)
+{
+	struct span rest = span_of(rules_text(rules, P_gatehouse_shadow)), word;
+	size_t count = sizeof shadows / sizeof shadows[0], i;
+	unsigned line;
+	const char *file = rules_origin(rules, P_gatehouse_shadow, &line);
+
+	while ((word = rules_list_token(&rest)).len > 0) {
+		for (i = 0; i < count && !span_is_nocase(word, shadows[i].word); i++)
+			;
+		if (i == count) {
+			diag_add(diag, DIAG_ERROR, file, line,
+			    "gatehouse_shadow: \"%.*s\": write yes, no, or names out of pregreet, dnsbl, "
+			    "pipelining, non_smtp_command, bare_newline, denylist",
+			    (int)(word.len < 100 ? word.len : 100), word.p);
+			continue;
+		}
+		out->shadow |= shadows[i].checks;
+		out->shadow_denylist = out->shadow_denylist || shadows[i].denylist;
+		out->shadow_veto = out->shadow_veto || shadows[i].veto;
+	}
+}
+
 void
 policy_rules_load(struct policy_rules *out, const struct rules *rules, size_t dnsbl_domains,
     struct diag *diag)
@@ -64,6 +104,7 @@ policy_rules_load(struct policy_rules *out, const struct rules *rules, size_t dn
 	if (dnsbl_domains == 0)
 		out->enabled &= (uint8_t)~CHECK_BIT(CHECK_DNSBL);
 	out->denylist_action = load_action(rules, P_postscreen_denylist_action, diag);
+	load_shadow(out, rules, diag);
 	out->retention_s = rules_seconds(rules, P_postscreen_cache_retention_time);
 	out->threshold = (int)rules_number(rules, P_postscreen_dnsbl_threshold);
 	out->allow_threshold = (int)rules_number(rules, P_postscreen_dnsbl_allowlist_threshold);

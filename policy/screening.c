@@ -10,6 +10,27 @@ refuse(struct screening *s, enum refusal why)
 	s->noforward = true;
 }
 
+/* The action of a check that has failed; in the shadow it is only noted. */
+static enum action
+act(struct screening *s, const struct policy_rules *rules, enum check check)
+{
+	enum action action = rules->action[check];
+
+	if (action == ACTION_IGNORE || !(rules->shadow & CHECK_BIT(check)))
+		return action;
+	s->would |= CHECK_BIT(check);
+	s->would_drop = s->would_drop || action == ACTION_DROP;
+	return ACTION_IGNORE;
+}
+
+enum step
+screening_would(const struct screening *s)
+{
+	if (s->would_drop)
+		return STEP_DROP;
+	return s->would != 0 || s->would_deny || s->would_veto ? STEP_TALK : STEP_PASS;
+}
+
 bool
 screening_failed(const struct screening *s)
 {
@@ -21,6 +42,11 @@ screening_deny(struct screening *s, const struct policy_rules *rules)
 {
 	if (rules->denylist_action == ACTION_IGNORE)
 		return STEP_WAIT;
+	if (rules->shadow_denylist) {
+		s->would_deny = true;
+		s->would_drop = rules->denylist_action == ACTION_DROP;
+		return STEP_WAIT;
+	}
 	s->denied = true;
 	refuse(s, REFUSE_DENYLIST);
 	return rules->denylist_action == ACTION_DROP ? STEP_DROP : STEP_WAIT;
@@ -61,8 +87,12 @@ screening_begin(struct screening *s, const struct policy_rules *rules, struct re
 }
 
 void
-screening_veto(struct screening *s)
+screening_veto(struct screening *s, const struct policy_rules *rules)
 {
+	if (rules->shadow_veto) {
+		s->would_veto = true;
+		return;
+	}
 	s->vetoed = true;
 	s->noforward = true; /* RCPT hears the usual 450: another address of ours may take it */
 }
@@ -70,7 +100,7 @@ screening_veto(struct screening *s)
 enum action
 screening_pregreet(struct screening *s, const struct policy_rules *rules)
 {
-	enum action action = rules->action[CHECK_PREGREET];
+	enum action action = act(s, rules, CHECK_PREGREET);
 
 	s->fail |= CHECK_BIT(CHECK_PREGREET);
 	s->done |= CHECK_BIT(CHECK_PREGREET);
@@ -128,7 +158,7 @@ judge_pregreet(struct screening *s, const struct policy_rules *rules, struct rec
 
 	if ((s->todo & bit) && !((s->fail | s->done) & bit))
 		pass(s, stamps, CHECK_PREGREET, now_s + rules->ttl_s[CHECK_PREGREET]);
-	if (rules->action[CHECK_PREGREET] == ACTION_IGNORE)
+	if (rules->action[CHECK_PREGREET] == ACTION_IGNORE || (rules->shadow & bit))
 		s->fail &= ~bit;
 }
 
@@ -141,11 +171,12 @@ judge_dnsbl(struct screening *s, const struct policy_rules *rules, struct record
 		pass(s, stamps, CHECK_DNSBL, now_s + s->score_ttl_s);
 		return false;
 	}
-	if (rules->action[CHECK_DNSBL] == ACTION_IGNORE)
+	enum action action = act(s, rules, CHECK_DNSBL);
+	if (action == ACTION_IGNORE)
 		return false;
 	s->fail |= CHECK_BIT(CHECK_DNSBL);
 	refuse(s, REFUSE_DNSBL);
-	return rules->action[CHECK_DNSBL] == ACTION_DROP;
+	return action == ACTION_DROP;
 }
 
 enum step
@@ -194,7 +225,7 @@ enum action
 screening_deep_fail(struct screening *s, const struct policy_rules *rules, struct record *stamps,
     enum check check, int64_t now_s)
 {
-	enum action action = rules->action[check];
+	enum action action = act(s, rules, check);
 
 	s->done |= CHECK_BIT(check);
 	s->pass &= ~CHECK_BIT(check);
@@ -224,7 +255,7 @@ screening_conclude(struct screening *s, unsigned *passes_before)
 {
 	struct conclusion end = { PASS_NONE, false };
 
-	if (screening_failed(s))
+	if (screening_failed(s) || s->would_veto)
 		s->pass = 0;
 	if (s->pass != 0 && s->pass == s->todo)
 		end.pass = s->is_new && (*passes_before)++ == 0 ? PASS_NEW : PASS_OLD;

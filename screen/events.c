@@ -51,6 +51,7 @@ session_log(const struct session *s, enum event_id event, const char *const *arg
 	char text[EVENT_TEXT_SIZE];
 	struct buf b = BUF(text);
 
+	tally_add(s->worker->slot, CELL_EVENTS + event, 1);
 	event_text(s, event, args, &b);
 	log_text(LOG_LEVEL_INFO, LOG_PROGRAM, (struct span){ text, b.len });
 }

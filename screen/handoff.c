@@ -26,8 +26,9 @@
  * says 220 first, and 421 to the first command.
  */
 static enum state
-failed(struct session *s, enum reply reply)
+failed(struct session *s, enum reply reply, enum handoff_outcome outcome)
 {
+	tally_add(s->worker->slot, CELL_HANDOFFS + outcome, 1);
 	s->verdict = V_ERROR;
 	screening_handoff_failed(&s->sc);
 	if (!s->teased)
@@ -140,16 +141,17 @@ gate_enter(struct session *s)
 	const struct snapshot *snap = s->worker->snap;
 
 	session_conclude(s);
+	s->phase_us = loop_now_us(s->worker->loop);
 	s->backend_fd = connect_backend(snap->backend_path);
 	if (s->backend_fd < 0) {
 		log_warning("cannot connect to service %s: %s", snap->backend_name, strerror(errno));
-		return failed(s, R_PORTS_BUSY);
+		return failed(s, R_PORTS_BUSY, HANDOFF_NO_CONNECT);
 	}
 	if (!pass_socket(s)) {
 		log_warning("cannot pass connection to service %s: %s", snap->backend_name, strerror(errno));
 		close(s->backend_fd);
 		s->backend_fd = -1;
-		return failed(s, R_NO_RESOURCES);
+		return failed(s, R_NO_RESOURCES, HANDOFF_NO_PASS);
 	}
 	s->handed = true;
 	s->post_queued = true;
@@ -165,13 +167,17 @@ gate_enter(struct session *s)
 enum state
 gate_read(struct session *s)
 {
-	(void)s;
+	struct slot *slot = s->worker->slot;
+
+	tally_add(slot, CELL_HANDOFFS + HANDOFF_OK, 1);
+	tally_time(slot, CELL_HANDOFF_TIME, 0, loop_now_us(s->worker->loop) - s->phase_us);
 	return S_END;
 }
 
 enum state
 gate_time(struct session *s)
 {
+	tally_add(s->worker->slot, CELL_HANDOFFS + HANDOFF_TIMEOUT, 1);
 	log_warning("timeout sending connection to service %s", s->worker->snap->backend_name);
 	return S_END;
 }

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "screen/engine.h"
 #include "screen/journal.h"
+#include "screen/tally.h"
 #include "screen/worker.h"
 
 #define LINE_SIZE 16384
@@ -19,7 +20,7 @@ static struct {
 	int fd;
 	char gathered[65536];
 	size_t len;
-	uint64_t lost;
+	uint64_t count, lost; /* records gathered; not taken by the file */
 } journal = { .fd = -1 };
 
 void
@@ -37,9 +38,20 @@ journal_flush(void)
 	if (journal.len == 0)
 		return;
 	ssize_t n = write(journal.fd, journal.gathered, journal.len);
-	if (n != (ssize_t)journal.len && log_allowed(&limit, clock_now_us(), &held))
-		log_warning("gatehouse_record_log: records are lost: %s", n < 0 ? "write error" : "short write");
+	if (n != (ssize_t)journal.len) {
+		journal.lost += journal.count;
+		if (log_allowed(&limit, clock_now_us(), &held))
+			log_warning("gatehouse_record_log: records are lost: %s",
+			    n < 0 ? "write error" : "short write");
+	}
 	journal.len = 0;
+	journal.count = 0;
+}
+
+uint64_t
+journal_lost(void)
+{
+	return journal.lost;
 }
 
 static const char *const verdict_words[VERDICTS] = {
@@ -140,20 +152,16 @@ put_lists(struct buf *b, const struct session *s)
 		buf_puts(b, ",\"score\":null");
 }
 
-/* What refused or passed the client, in one word. */
-static const char *
-reason(const struct session *s)
+static void
+put_shadow(struct buf *b, const struct session *s)
 {
-	if (s->verdict == V_ALLOW)
-		return "access-list";
-	if (s->sc.denied)
-		return "deny-list";
-	for (enum check c = CHECKS; c-- > 0;)
-		if (s->sc.fail & CHECK_BIT(c))
-			return check_word(c);
-	if (s->sc.vetoed)
-		return "allowlist-veto";
-	return s->no_handoff ? "handoff" : "";
+	if (screening_would(&s->sc) == STEP_PASS) {
+		buf_puts(b, ",\"shadow\":null");
+		return;
+	}
+	buf_printf(b, ",\"shadow\":{\"verdict\":\"%s\",\"reason\":\"%s\"}",
+	    verdict_word(screening_would(&s->sc) == STEP_DROP ? V_DROP : V_REJECT),
+	    reason_word(session_would(s)));
 }
 
 void
@@ -162,7 +170,6 @@ journal_session(struct session *s, int64_t now_us)
 	static char line[LINE_SIZE];
 	struct buf b = BUF(line);
 
-	atomic_fetch_add_explicit(&s->worker->slot->verdicts[s->verdict], 1, memory_order_relaxed);
 	if (journal.fd < 0)
 		return;
 	put_time(&b);
@@ -171,7 +178,8 @@ journal_session(struct session *s, int64_t now_us)
 	put_lists(&b, s);
 	engine_journal(s, &b);
 	put_string(&b, "verdict", span_of(verdict_words[s->verdict]));
-	put_string(&b, "reason", span_of(reason(s)));
+	put_string(&b, "reason", span_of(reason_word(session_reason(s))));
+	put_shadow(&b, s);
 	put_string(&b, "handoff", span_of(s->handed ? s->worker->snap->backend_name : ""));
 	buf_printf(&b, ",\"wait_ms\":%lld,\"total_ms\":%lld}", (long long)(s->wait_us / 1000),
 	    (long long)((now_us - s->born_us) / 1000));
@@ -182,4 +190,5 @@ journal_session(struct session *s, int64_t now_us)
 		journal_flush();
 	memcpy(journal.gathered + journal.len, line, b.len);
 	journal.len += b.len;
+	journal.count++;
 }

@@ -9,6 +9,7 @@
 
 void journal_open(int fd); /* append-only descriptor; -1: no records */
 void journal_flush(void);
+uint64_t journal_lost(void); /* records the file did not take, since start */
 const char *verdict_word(enum verdict);
 
 #endif

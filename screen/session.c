@@ -90,8 +90,10 @@ end(struct session *s)
 		if (announced)
 			log_plain(s, EV_DISCONNECT);
 	}
-	if (announced)
+	if (announced) {
 		journal_session(s, loop_now_us(w->loop));
+		tally_session(s, loop_now_us(w->loop));
+	}
 	dnsbl_release(&s->ask);
 	engine_free(s);
 	proxy_leave(s);
@@ -131,10 +133,12 @@ session_birth(struct worker *w, int fd, const struct endpoint *peer, const struc
 
 	if (s == NULL) { /* load: 421 to the newest */
 		static const char busy[] = "421 4.3.2 All screening ports are busy\r\n";
+		tally_add(w->slot, CELL_TURNED_AWAY + LACK_SESSIONS, 1);
 		(void)!send(fd, busy, sizeof busy - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 		close(fd);
 		return;
 	}
+	tally_add(w->slot, CELL_ACCEPTED, 1);
 	s->worker = w;
 	s->fd = fd;
 	s->backend_fd = -1;

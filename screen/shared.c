@@ -37,6 +37,8 @@ void
 shared_give(struct shared *sh, struct slot *slot)
 {
 	(void)sh;
+	for (size_t i = 0; i < CELLS; i++)
+		atomic_store_explicit(&slot->cells[i], 0, memory_order_relaxed);
 	slot->check_queue = 0;
 	slot->post_queue = 0;
 	slot->proxy_queue = 0;
@@ -71,4 +73,36 @@ shared_proxy_queue(const struct shared *sh)
 	for (uint32_t i = 0, n = sh->slots_used; i < n; i++)
 		sum += atomic_load_explicit(&sh->slots[i].proxy_queue, memory_order_relaxed);
 	return sum;
+}
+
+void
+shared_show(struct slot *slot, const struct session *s, int64_t now_us)
+{
+	uint64_t n = atomic_load_explicit(&slot->shown, memory_order_relaxed);
+
+	row_fill(&slot->ended[n % ENDED_MAX], s, now_us);
+	atomic_store_explicit(&slot->shown, n + 1, memory_order_release);
+}
+
+size_t
+shared_ended(const struct slot *slot, uint64_t *seen, struct session_row *out, size_t max)
+{
+	uint64_t shown = atomic_load_explicit(&slot->shown, memory_order_acquire), first = *seen;
+	size_t n = 0;
+
+	if (shown - first >= ENDED_MAX) /* the oldest place may be in the writer's hands */
+		first = shown - ENDED_MAX + 1;
+	for (uint64_t i = first; i < shown && n < max; i++)
+		out[n++] = slot->ended[i % ENDED_MAX];
+	*seen = first + n;
+	atomic_thread_fence(memory_order_acquire);
+	shown = atomic_load_explicit(&slot->shown, memory_order_relaxed);
+	if (shown - first < ENDED_MAX)
+		return n;
+	size_t lost = (size_t)(shown - first - ENDED_MAX + 1); /* overwritten while we copied */
+	if (lost > n)
+		lost = n;
+	for (size_t i = lost; i < n; i++)
+		out[i - lost] = out[i];
+	return n - lost;
 }

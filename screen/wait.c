@@ -71,7 +71,7 @@ check_origin(struct session *s)
 	if (match_list_addr(snap->interfaces, &s->local.addr) == TABLE_FOUND)
 		return S_STAY;
 	log_plain(s, EV_VETO); /* fail closed: an error vetoes too */
-	screening_veto(&s->sc);
+	screening_veto(&s->sc, &s->worker->snap->policy);
 	return S_STAY;
 }
 

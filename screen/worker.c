@@ -100,6 +100,7 @@ refuse_for_lack(struct worker *w, int listen_fd)
 
 	if (log_allowed(&limit, loop_now_us(w->loop), &held))
 		log_warning("out of file descriptors: new clients get 421 (%u more before this line)", held);
+	tally_add(w->slot, CELL_TURNED_AWAY + LACK_DESCRIPTORS, 1);
 	close(w->spare_fd);
 	int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd >= 0) {
@@ -235,6 +236,8 @@ after_turn(void *arg)
 	log_flush();
 	if (w->store != NULL)
 		store_reader_flush(w->store);
+	tally_set(w->slot, CELL_LOG_LOST, log_lost());
+	tally_set(w->slot, CELL_RECORDS_LOST, journal_lost());
 	leave_when_empty(w);
 }
 

@@ -258,7 +258,7 @@ ATF_TC_BODY(dns_allowlist_conditions, tc)
 		w.rules.action[CHECK_PREGREET] = ACTION_IGNORE;
 		begin(&w, NULL);
 		if (cases[i].vetoed)
-			screening_veto(&w.s);
+			screening_veto(&w.s, &w.rules);
 		if (cases[i].pregreet)
 			screening_pregreet(&w.s, &w.rules);
 		score(&w, cases[i].score);
@@ -474,13 +474,78 @@ ATF_TC_BODY(the_last_early_failure_words_the_refusal, tc)
 }
 
 /* T8 */
+/* In the shadow everything is noted and nobody is refused. */
+ATF_TC_WITHOUT_HEAD(a_shadow_notes_and_lets_go);
+ATF_TC_BODY(a_shadow_notes_and_lets_go, tc)
+{
+	static const struct {
+		uint8_t shadow;
+		enum action action;
+		int score;
+		bool pregreet;
+		enum step step, would;
+		uint8_t noted, failed;
+	} cases[] = {
+		{ ALL, ACTION_ENFORCE, 0, false, STEP_PASS, STEP_PASS, 0, 0 },
+		{ ALL, ACTION_ENFORCE, 3, false, STEP_PASS, STEP_TALK, DNSBL, 0 },
+		{ ALL, ACTION_DROP, 3, false, STEP_PASS, STEP_DROP, DNSBL, 0 },
+		{ ALL, ACTION_IGNORE, 3, true, STEP_PASS, STEP_PASS, 0, 0 },
+		{ ALL, ACTION_ENFORCE, 0, true, STEP_PASS, STEP_TALK, PREGREET, 0 },
+		{ ALL, ACTION_DROP, 0, true, STEP_PASS, STEP_DROP, PREGREET, 0 },
+		{ DNSBL, ACTION_ENFORCE, 3, true, STEP_TALK, STEP_TALK, DNSBL, PREGREET },
+		{ PREGREET, ACTION_ENFORCE, 3, true, STEP_TALK, STEP_TALK, PREGREET, DNSBL },
+		{ PREGREET, ACTION_DROP, 3, true, STEP_DROP, STEP_DROP, PREGREET, DNSBL },
+	};
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct world w = world(CHECKS_EARLY);
+		w.rules.shadow = cases[i].shadow;
+		for (int c = 0; c < CHECKS; c++)
+			w.rules.action[c] = cases[i].action;
+		begin(&w, NULL);
+		if (cases[i].pregreet)
+			screening_pregreet(&w.s, &w.rules);
+		score(&w, cases[i].score);
+		ATF_CHECK_EQ_MSG(cases[i].step, wait_over(&w), "case %zu", i);
+		ATF_CHECK_EQ_MSG(cases[i].would, screening_would(&w.s), "case %zu", i);
+		ATF_CHECK_EQ_MSG(cases[i].noted, w.s.would, "case %zu", i);
+		ATF_CHECK_EQ_MSG(cases[i].failed, w.s.fail, "case %zu", i);
+	}
+}
+
+ATF_TC_WITHOUT_HEAD(a_shadow_covers_lists_and_talk);
+ATF_TC_BODY(a_shadow_covers_lists_and_talk, tc)
+{
+	struct world w = world(ALL);
+
+	w.rules.shadow = ALL;
+	w.rules.shadow_denylist = w.rules.shadow_veto = true;
+	w.rules.denylist_action = ACTION_DROP;
+	ATF_CHECK_EQ(STEP_WAIT, screening_deny(&w.s, &w.rules));
+	ATF_CHECK(w.s.would_deny && !w.s.denied && !w.s.noforward);
+	ATF_CHECK_EQ(STEP_DROP, screening_would(&w.s));
+
+	w.s = (struct screening){ 0 };
+	begin(&w, NULL);
+	screening_veto(&w.s, &w.rules);
+	ATF_CHECK(w.s.would_veto && !w.s.vetoed && !w.s.noforward);
+	wait_over(&w);
+	screening_talk(&w.s);
+	ATF_CHECK_EQ(ACTION_IGNORE, deep_fail(&w, CHECK_PIPELINING));
+	rcpt(&w);
+	ATF_CHECK_EQ(PIPELINING, w.s.would);
+	ATF_CHECK(screening_may_forward(&w.s));
+	struct conclusion c = conclude(&w);
+	ATF_CHECK_EQ(PASS_NONE, c.pass); /* a veto learns nothing, in the shadow too */
+	ATF_CHECK(!c.store);
+}
+
 ATF_TC_WITHOUT_HEAD(a_veto_is_heard_but_not_stored);
 ATF_TC_BODY(a_veto_is_heard_but_not_stored, tc)
 {
 	struct world w = world(CHECKS_EARLY);
 
 	begin(&w, NULL);
-	screening_veto(&w.s);
+	screening_veto(&w.s, &w.rules);
 	ATF_CHECK_EQ(wait_over(&w), STEP_TALK);
 	ATF_CHECK_EQ_MSG(w.s.refusal, REFUSE_NONE, "450: come back by the front");
 	screening_talk(&w.s);
@@ -599,7 +664,7 @@ play(const struct history *h)
 	w.rules.allow_threshold = -2;
 	if (!begin(&w, h->events & 128 ? "1086400;5;1;3592000;0" : NULL)) {
 		if (h->events & 256)
-			screening_veto(&w.s);
+			screening_veto(&w.s, &w.rules);
 		if (play_early(&w, h->events) == STEP_TALK)
 			play_deep(&w, h->events);
 	}
@@ -643,6 +708,8 @@ ATF_TP_ADD_TCS(tp)
 	ATF_TP_ADD_TC(tp, deep_checks_pass_at_rcpt);
 	ATF_TP_ADD_TC(tp, after_a_failure_all_deep_checks_are_due);
 	ATF_TP_ADD_TC(tp, the_last_early_failure_words_the_refusal);
+	ATF_TP_ADD_TC(tp, a_shadow_notes_and_lets_go);
+	ATF_TP_ADD_TC(tp, a_shadow_covers_lists_and_talk);
 	ATF_TP_ADD_TC(tp, a_veto_is_heard_but_not_stored);
 	ATF_TP_ADD_TC(tp, visits_of_a_plain_client);
 	ATF_TP_ADD_TC(tp, one_pass_new_among_sisters);
