@@ -21,16 +21,23 @@ struct prefix {
 /*
  * The space is cut into pieces, each with its first rule: a piece reaches from its first address to
  * the end of that rule's prefix or to the next piece, whichever comes first. So gaps need no entry.
- * The search goes down `top`, which holds every 64th first address, and then through 64 pieces.
+ *
+ * high[0] holds the upper halves of the first addresses, ascending, and each further level every
+ * 16th of the one below, up to one that is looked through at once. Sixteen numbers are compared
+ * without a branch between them, so that a look-up waits for memory about once a level. The lower
+ * halves matter to IPv6 prefixes longer than 64 only.
  */
-#define TOP_STEP 64
+#define FAN 16
+#define LEVELS_MAX 8 /* 16 to the 8th: more than there can be */
 
 struct family {
 	struct prefix *prefixes;
 	size_t prefix_count, prefix_room;
-	struct key *first, *top; /* ascending */
-	uint32_t *what;		 /* prefix length in the upper 8 bits, rule below */
-	size_t count, top_count;
+	uint64_t *high[LEVELS_MAX];
+	size_t count[LEVELS_MAX];
+	unsigned levels;
+	uint64_t *low;	/* by piece; null: all zero */
+	uint32_t *what; /* by piece: prefix length in the upper 8 bits, rule below */
 };
 
 struct intervals {
@@ -98,9 +105,10 @@ intervals_free(struct intervals **ip)
 		return;
 	for (int f = 0; f < 2; f++) {
 		free(i->family[f].prefixes);
-		free(i->family[f].first);
+		for (unsigned l = 0; l < i->family[f].levels; l++)
+			free(i->family[f].high[l]);
+		free(i->family[f].low);
 		free(i->family[f].what);
-		free(i->family[f].top);
 	}
 	free(i);
 }
@@ -118,26 +126,51 @@ intervals_add(struct intervals *i, const struct net *net, uint32_t rule)
 	f->prefixes[f->prefix_count++] = (struct prefix){ key_of(&net->addr), rule, net->bits };
 }
 
-static int
-prefix_compare(const void *a, const void *b)
+static unsigned
+key_byte(struct key k, unsigned byte) /* 0 is the last one */
 {
-	const struct prefix *left = a, *right = b;
-	int order = key_compare(left->first, right->first);
-
-	if (order != 0)
-		return order;
-	return left->rule < right->rule ? -1 : left->rule > right->rule;
+	return (unsigned)((byte < 8 ? k.low >> 8 * byte : k.high >> (8 * byte - 64)) & 0xff);
 }
 
+static bool
+is_sorted(const struct family *f)
+{
+	for (size_t n = 1; n < f->prefix_count; n++)
+		if (key_compare(f->prefixes[n - 1].first, f->prefixes[n].first) > 0)
+			return false;
+	return true;
+}
+
+/*
+ * By first address, and in the order added where that is the same: byte by byte from the last,
+ * skipping bytes that are the same everywhere.
+ */
 static void
 sort_prefixes(struct family *f)
 {
-	for (size_t n = 1; n < f->prefix_count; n++) {
-		if (prefix_compare(&f->prefixes[n - 1], &f->prefixes[n]) > 0) {
-			qsort(f->prefixes, f->prefix_count, sizeof(*f->prefixes), prefix_compare);
-			return;
-		}
+	struct prefix *from = f->prefixes, *to, *swap;
+
+	if (is_sorted(f))
+		return;
+	to = mem_array(f->prefix_count, sizeof(*to));
+	for (unsigned byte = 0; byte < 16; byte++) {
+		size_t start[257] = { 0 };
+
+		for (size_t n = 0; n < f->prefix_count; n++)
+			start[key_byte(from[n].first, byte) + 1]++;
+		if (start[key_byte(from[0].first, byte) + 1] == f->prefix_count)
+			continue;
+		for (unsigned v = 1; v < 256; v++)
+			start[v] += start[v - 1];
+		for (size_t n = 0; n < f->prefix_count; n++)
+			to[start[key_byte(from[n].first, byte)]++] = from[n];
+		swap = from;
+		from = to;
+		to = swap;
 	}
+	free(to);
+	f->prefixes = from;
+	f->prefix_room = f->prefix_count;
 }
 
 /*
@@ -179,11 +212,17 @@ heap_pop(struct heap *h)
 	h->item[at] = last;
 }
 
-/* Called for each piece, in ascending order. */
-typedef void piece_fn(struct family *, struct key first, const struct prefix *);
-
 static void
-sweep(struct family *f, piece_fn *emit)
+put_piece(struct family *f, struct key first, const struct prefix *p)
+{
+	f->high[0][f->count[0]] = first.high;
+	f->low[f->count[0]] = first.low;
+	f->what[f->count[0]++] = (uint32_t)p->bits << 24 | p->rule;
+}
+
+/* A piece begins where a prefix begins, or after the end of one: there are at most two for each. */
+static void
+sweep(struct family *f)
 {
 	struct heap open = { 0 };
 	struct key at = { 0, 0 }, end;
@@ -200,7 +239,7 @@ sweep(struct family *f, piece_fn *emit)
 			heap_pop(&open);
 		if (open.count == 0)
 			continue;
-		emit(f, at, open.item[0]);
+		put_piece(f, at, open.item[0]);
 		end = key_last(open.item[0]->first, open.item[0]->bits);
 		/* A later prefix matters only where its rule is lower; find where this piece ends.
 		 */
@@ -218,64 +257,96 @@ sweep(struct family *f, piece_fn *emit)
 }
 
 static void
-count_piece(struct family *f, struct key first, const struct prefix *p)
+build_levels(struct family *f)
 {
-	(void)first;
-	(void)p;
-	f->count++;
-}
+	size_t count = f->count[0];
 
-static void
-store_piece(struct family *f, struct key first, const struct prefix *p)
-{
-	f->first[f->count] = first;
-	f->what[f->count++] = (uint32_t)p->bits << 24 | p->rule;
+	for (f->levels = 1; count > FAN; f->levels++) {
+		const uint64_t *below = f->high[f->levels - 1];
+		size_t *above = &f->count[f->levels];
+
+		f->high[f->levels] = mem_array(count / FAN + 1, sizeof(*below));
+		for (size_t n = 0; n < count; n += FAN)
+			f->high[f->levels][(*above)++] = below[n];
+		count = *above;
+	}
 }
 
 static void
 build_family(struct family *f)
 {
+	size_t room = 2 * f->prefix_count + 1, n = 0, count;
+
 	sort_prefixes(f);
-	sweep(f, count_piece);
-	f->first = mem_array(f->count + 1, sizeof(*f->first));
-	f->what = mem_array(f->count + 1, sizeof(*f->what));
-	f->count = 0;
-	sweep(f, store_piece);
-	f->top_count = (f->count + TOP_STEP - 1) / TOP_STEP;
-	f->top = mem_array(f->top_count + 1, sizeof(*f->top));
-	for (size_t i = 0; i < f->top_count; i++)
-		f->top[i] = f->first[i * TOP_STEP];
+	f->high[0] = mem_array(room, sizeof(*f->high[0]));
+	f->low = mem_array(room, sizeof(*f->low));
+	f->what = mem_array(room, sizeof(*f->what));
+	sweep(f);
+	count = f->count[0];
+	f->high[0] = mem_grow(f->high[0], count + 1, sizeof(*f->high[0]));
+	f->low = mem_grow(f->low, count + 1, sizeof(*f->low));
+	f->what = mem_grow(f->what, count + 1, sizeof(*f->what));
+	while (n < count && f->low[n] == 0)
+		n++;
+	if (n == count) {
+		free(f->low);
+		f->low = NULL;
+	}
+	build_levels(f);
 }
 
-/* The number of keys that are at most k. */
+/* The number of pieces whose upper half is at most high. */
 static size_t
-count_up_to(const struct key *keys, size_t count, struct key k)
+count_high(const struct family *f, uint64_t high)
 {
-	const struct key *base = keys;
+	size_t at = 0;
 
-	while (count > 0) {
-		size_t half = count / 2;
-		bool right = key_compare(base[half], k) <= 0;
+	for (unsigned l = f->levels; l-- > 0;) {
+		const uint64_t *keys = f->high[l] + at * FAN;
+		size_t room = f->count[l] - at * FAN, n = room < FAN ? room : FAN, up_to = 0;
 
-		base = right ? base + half + 1 : base;
-		count = right ? count - half - 1 : half;
+		for (size_t i = 0; i < n; i++)
+			up_to += keys[i] <= high;
+		if (up_to == 0)
+			return 0;
+		at = at * FAN + up_to - 1;
 	}
-	return (size_t)(base - keys);
+	return f->levels > 0 ? at + 1 : 0;
+}
+
+static size_t
+count_low(const uint64_t *keys, size_t count, uint64_t low)
+{
+	size_t from = 0;
+
+	while (from < count) {
+		size_t middle = from + (count - from) / 2;
+
+		if (keys[middle] <= low)
+			from = middle + 1;
+		else
+			count = middle;
+	}
+	return from;
 }
 
 static uint32_t
 find_key(const struct family *f, struct key k)
 {
-	size_t top = count_up_to(f->top, f->top_count, k), from, room, at;
+	size_t n = count_high(f, k.high);
+	struct key first;
 	uint32_t what;
 
-	if (top == 0)
+	if (n > 0 && f->low != NULL && f->high[0][n - 1] == k.high) {
+		size_t before = k.high > 0 ? count_high(f, k.high - 1) : 0;
+
+		n = before + count_low(f->low + before, n - before, k.low);
+	}
+	if (n == 0)
 		return INTERVALS_NONE;
-	from = (top - 1) * TOP_STEP;
-	room = f->count - from < TOP_STEP ? f->count - from : TOP_STEP;
-	at = from + count_up_to(f->first + from, room, k) - 1;
-	what = f->what[at];
-	if (key_compare(k, key_last(f->first[at], what >> 24)) > 0)
+	what = f->what[n - 1];
+	first = (struct key){ f->high[0][n - 1], f->low != NULL ? f->low[n - 1] : 0 };
+	if (key_compare(k, key_last(first, what >> 24)) > 0)
 		return INTERVALS_NONE;
 	return what & INTERVALS_RULES_MAX;
 }
@@ -288,11 +359,13 @@ intervals_find(const struct intervals *i, const struct addr *a)
 	return find_key(&i->family[a->family == 6], key_of(a));
 }
 
+#define EXPLAINED 100 /* shadowed rules whose cause is looked for: as many as diag keeps */
+
 /* A rule with networks in both families is shadowed if nothing is left of it in either. */
 static void
 report_shadowed(struct intervals *i, intervals_shadow_fn *shadowed, void *arg)
 {
-	uint32_t rules = 0;
+	uint32_t rules = 0, reported = 0;
 	uint8_t *left;
 
 	for (int f = 0; f < 2; f++)
@@ -301,7 +374,7 @@ report_shadowed(struct intervals *i, intervals_shadow_fn *shadowed, void *arg)
 				rules = i->family[f].prefixes[n].rule + 1;
 	left = mem_array(rules + 1, 1);
 	for (int f = 0; f < 2; f++)
-		for (size_t n = 0; n < i->family[f].count; n++)
+		for (size_t n = 0; n < i->family[f].count[0]; n++)
 			left[i->family[f].what[n] & INTERVALS_RULES_MAX] = 1;
 	for (int f = 0; f < 2; f++) {
 		for (size_t n = 0; n < i->family[f].prefix_count; n++) {
@@ -310,7 +383,9 @@ report_shadowed(struct intervals *i, intervals_shadow_fn *shadowed, void *arg)
 			if (left[p->rule])
 				continue;
 			left[p->rule] = 1;
-			shadowed(arg, p->rule, find_key(&i->family[f], p->first));
+			shadowed(arg, p->rule,
+			    ++reported <= EXPLAINED ? find_key(&i->family[f], p->first)
+						    : INTERVALS_NONE);
 		}
 	}
 	free(left);
@@ -334,7 +409,7 @@ void
 intervals_renumber(struct intervals *i, const uint32_t *map)
 {
 	for (int f = 0; f < 2; f++)
-		for (size_t n = 0; n < i->family[f].count; n++) {
+		for (size_t n = 0; n < i->family[f].count[0]; n++) {
 			uint32_t *what = &i->family[f].what[n];
 
 			*what = (*what & ~INTERVALS_RULES_MAX) | map[*what & INTERVALS_RULES_MAX];

@@ -27,7 +27,8 @@ void intervals_add(struct intervals *, const struct net *, uint32_t rule);
 
 /*
  * Ends the building. For every rule of which no part is left, because earlier ones take all of it,
- * shadowed (if not null) is called with the rule that takes the beginning of its last network.
+ * shadowed (if not null) is called with a rule that takes some of it; from the 101st on with
+ * INTERVALS_NONE.
  */
 typedef void intervals_shadow_fn(void *arg, uint32_t rule, uint32_t by);
 void intervals_build(struct intervals *, intervals_shadow_fn *shadowed, void *arg);

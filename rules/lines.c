@@ -113,6 +113,20 @@ read_physical(struct lines *l)
 	return false;
 }
 
+/*
+ * A line that certainly stands alone is not copied: what follows it begins neither with white space
+ * nor with #, which could hide a continuation.
+ */
+static bool
+stands_alone(const struct lines *l)
+{
+	int c = getc_unlocked(l->file);
+
+	if (c != EOF)
+		ungetc(c, l->file);
+	return c != EOF && c != '#' && !isspace(c) && !isspace((unsigned char)l->held[0]);
+}
+
 bool
 lines_next(struct lines *l, struct span *text, unsigned *first)
 {
@@ -127,6 +141,11 @@ lines_next(struct lines *l, struct span *text, unsigned *first)
 			break;
 		if (begins)
 			*first = l->line;
+		if (begins && stands_alone(l)) {
+			*text = (struct span){ l->held, (size_t)l->held_len };
+			l->held_len = -1;
+			return true;
+		}
 		if (!begins && l->text.len == 0)
 			diag_add(l->diag, DIAG_WARNING, l->name, l->line,
 			    "line continues nothing and is skipped: \"%.30s%s\"; remove the white "

@@ -26,27 +26,43 @@ cidr_of(const struct addr *addr, unsigned bits)
 	return cidr;
 }
 
-/* The network that addr lies in. False if addr has bits set beyond it. */
-static bool
-to_network(struct addr *addr, unsigned bits)
+/* Sets out to the network that addr lies in: what the operator should have written. */
+static void
+network_of(struct net *out, const struct addr *addr, unsigned bits)
 {
 	CIDR *whole = cidr_of(addr, bits), *net = cidr_addr_network(whole);
-	bool clean;
 
-	assert(net != NULL && cidr_get_pflen(whole) == (int)bits);
-	clean = cidr_equals(whole, net) == 0;
-	memcpy(addr->ip, net->addr + (addr->family == 4 ? 12 : 0), addr->family == 4 ? 4 : 16);
+	assert(net != NULL && cidr_get_pflen(net) == (int)bits && cidr_contains(net, whole) == 0);
+	*out = (struct net){ { .family = addr->family }, (uint8_t)bits };
+	memcpy(out->addr.ip, net->addr + (addr->family == 4 ? 12 : 0), addr->family == 4 ? 4 : 16);
 	cidr_free(whole);
 	cidr_free(net);
-	return clean;
 }
 
 static bool
-is_digits(struct span s)
+has_host_bits(const struct addr *addr, unsigned bits)
 {
-	for (size_t i = 0; i < s.len; i++)
+	unsigned bytes = addr_bits(addr) / 8, whole = bits / 8;
+
+	if (bits % 8 != 0 && (addr->ip[whole++] & (0xff >> bits % 8)) != 0)
+		return true;
+	for (unsigned i = whole; i < bytes; i++)
+		if (addr->ip[i] != 0)
+			return true;
+	return false;
+}
+
+/* A decimal number of any length; more than the longest prefix comes out as just that. */
+static bool
+read_length(struct span s, unsigned *length)
+{
+	*length = 0;
+	for (size_t i = 0; i < s.len; i++) {
 		if (s.p[i] < '0' || s.p[i] > '9')
 			return false;
+		if (*length <= 128)
+			*length = *length * 10 + (unsigned)(s.p[i] - '0');
+	}
 	return s.len > 0;
 }
 
@@ -89,16 +105,18 @@ complain(struct buf *why, const char *what, struct span addr, struct span len)
 static bool
 parse_parts(struct net *net, struct span addr, struct span len, struct buf *why)
 {
-	uint64_t bits;
+	unsigned bits;
 	char text[NET_TEXT_SIZE];
+	bool colon = memchr(addr.p, ':', addr.len) != NULL;
+	struct net right;
 
-	if (!is_digits(len))
+	if (!read_length(len, &bits))
 		return complain(why, "bad mask value", addr, len);
-	if (!span_uint(len, memchr(addr.p, ':', addr.len) != NULL ? 128 : 32, &bits))
+	if (bits > (colon ? 128 : 32))
 		return complain(why, "bad mask length", addr, len);
 	if (!addr_parse(&net->addr, addr.p, addr.len))
 		return complain(why, "bad network value", addr, len);
-	if (net->addr.family == 4 && memchr(addr.p, ':', addr.len) != NULL) {
+	if (net->addr.family == 4 && colon) {
 		if (bits < 96) {
 			buf_puts(
 			    why, "an IPv4-mapped network is never looked up; use the IPv4 form");
@@ -107,11 +125,12 @@ parse_parts(struct net *net, struct span addr, struct span len, struct buf *why)
 		bits -= 96;
 	}
 	net->bits = (uint8_t)bits;
-	if (to_network(&net->addr, net->bits))
+	if (!has_host_bits(&net->addr, bits))
 		return true;
+	network_of(&right, &net->addr, bits);
 	complain(why, "non-null host address bits", addr, len);
-	buf_printf(why, ", perhaps you should use \"%s/%u\" instead", addr_format(&net->addr, text),
-	    (unsigned)net->bits);
+	buf_printf(why, ", perhaps you should use \"%s/%u\" instead",
+	    addr_format(&right.addr, text), bits);
 	return false;
 }
 

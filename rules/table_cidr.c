@@ -182,7 +182,8 @@ is_keyword(struct span text, const char *word)
 {
 	size_t n = strlen(word);
 
-	return text.len >= n && strncasecmp(text.p, word, n) == 0 &&
+	return text.len >= n && (text.p[0] | 0x20) == word[0] &&
+	       strncasecmp(text.p, word, n) == 0 &&
 	       (text.len == n || !isalnum((unsigned char)text.p[n]));
 }
 
@@ -208,9 +209,14 @@ static void
 report_shadowed(void *arg, uint32_t rule, uint32_t by)
 {
 	struct reader *r = arg;
-	const char *mine = intern_text(&r->cidr->results, r->result[rule]);
-	const char *theirs = intern_text(&r->cidr->results, r->result[by]);
+	const char *mine = intern_text(&r->cidr->results, r->result[rule]), *theirs;
 
+	if (by == INTERVALS_NONE) {
+		diag_add(r->diag, DIAG_NOTICE, r->name, r->line[rule],
+		    "this rule (%.60s) is never reached; remove it", mine);
+		return;
+	}
+	theirs = intern_text(&r->cidr->results, r->result[by]);
 	if (r->result[rule] == r->result[by])
 		diag_add(r->diag, DIAG_NOTICE, r->name, r->line[rule],
 		    "this rule is never reached: line %u "

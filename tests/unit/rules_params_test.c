@@ -5,8 +5,8 @@
 #include <sys/stat.h>
 
 /*
- * What reference §10 says of each parameter: default as expanded on a host called mx.example.org, least
- * value, value under stress. Rows are written down here a second time on purpose.
+ * What reference §10 says of each parameter: default as expanded on a host called mx.example.org,
+ * least value, value under stress. Rows are written down here a second time on purpose.
  */
 static const struct {
 	enum param param;
@@ -136,24 +136,24 @@ ATF_TC_BODY(defaults_are_the_documented_ones, tc)
 ATF_TC_WITHOUT_HEAD(mirrors_follow_the_server);
 ATF_TC_BODY(mirrors_follow_the_server, tc)
 {
-	static const char *const names[] = { "always_issue_session_ids", "ask_ccert", "CAfile", "CApath",
-		"ccert_verifydepth", "cert_file", "chain_files", "ciphers", "dcert_file", "dkey_file",
-		"dh1024_param_file", "dh512_param_file", "eccert_file", "eckey_file", "eecdh_grade",
-		"enable_rpk", "exclude_ciphers", "fingerprint_digest", "key_file", "loglevel",
-		"loglevel_maps", "mandatory_ciphers", "mandatory_exclude_ciphers", "mandatory_protocols",
-		"protocols", "req_ccert", "trace_size_limit" };
+	static const char *const names[] = { "always_issue_session_ids", "ask_ccert", "CAfile",
+		"CApath", "ccert_verifydepth", "cert_file", "chain_files", "ciphers", "dcert_file",
+		"dkey_file", "dh1024_param_file", "dh512_param_file", "eccert_file", "eckey_file",
+		"eecdh_grade", "enable_rpk", "exclude_ciphers", "fingerprint_digest", "key_file",
+		"loglevel", "loglevel_maps", "mandatory_ciphers", "mandatory_exclude_ciphers",
+		"mandatory_protocols", "protocols", "req_ccert", "trace_size_limit" };
 	char name[100], want[100];
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		for (int screen = 0; screen < 2; screen++) {
 			enum param p;
 
-			snprintf(name, sizeof(name), "%s_tls_%s", screen ? "postscreen" : "tlsproxy",
-			    names[i]);
+			snprintf(name, sizeof(name), "%s_tls_%s",
+			    screen ? "postscreen" : "tlsproxy", names[i]);
 			snprintf(want, sizeof(want), "$smtpd_tls_%s", names[i]);
 			p = param_find(name);
 			if (!screen && (strcmp(names[i], "loglevel_maps") == 0 ||
-			    strcmp(names[i], "trace_size_limit") == 0))
+					   strcmp(names[i], "trace_size_limit") == 0))
 				continue; /* the screen's alone */
 			ATF_REQUIRE_MSG(p != PARAMS, "%s", name);
 			ATF_CHECK_STREQ(want, param_rows[p].value);
@@ -175,7 +175,8 @@ ATF_TC_BODY(every_row_is_sane, tc)
 		ATF_CHECK_MSG(param_find(row->name) == (enum param)i, "%s stands twice", row->name);
 		ATF_CHECK_MSG(doc > 20 && row->doc[doc - 1] == '.', "%s: no prose", row->name);
 		ATF_CHECK_MSG(row->min <= row->max, "%s: min > max", row->name);
-		ATF_CHECK_MSG((row->flags & PF_COMPUTED) == 0 || row->value[0] == '\0', "%s", row->name);
+		ATF_CHECK_MSG(
+		    (row->flags & PF_COMPUTED) == 0 || row->value[0] == '\0', "%s", row->name);
 		ATF_CHECK(!rules_is_set(r, (enum param)i));
 	}
 	/* No default is out of its own range, undefined or in a loop. */
@@ -247,9 +248,11 @@ static const struct {
 	{ "postscreen_reject_footer = \\c; see $localtime\n", NULL, P_postscreen_reject_footer,
 	    "\\c; see $localtime" },
 	{ "smtpd_reject_footer = \\c $x\n", NULL, P_postscreen_reject_footer, "\\c $x" },
-	{ "f = \\c text\npostscreen_reject_footer = ${f}\n", NULL, P_postscreen_reject_footer, "\\c text" },
+	{ "f = \\c text\npostscreen_reject_footer = ${f}\n", NULL, P_postscreen_reject_footer,
+	    "\\c text" },
 	/* Names of other programs mean nothing here. */
-	{ "smtpd_relay_restrictions = $undefined ${broken\nmail_name = One\n", NULL, P_mail_name, "One" },
+	{ "smtpd_relay_restrictions = $undefined ${broken\nmail_name = One\n", NULL, P_mail_name,
+	    "One" },
 };
 
 ATF_TC_WITHOUT_HEAD(files_are_read);
@@ -264,8 +267,8 @@ ATF_TC_BODY(files_are_read, tc)
 		ATF_CHECK_STREQ_MSG(files[i].want, rules_expanded_text(r, files[i].param),
 		    "%s: \"%s\" instead of \"%s\"", files[i].main_cf,
 		    rules_expanded_text(r, files[i].param), files[i].want);
-		ATF_CHECK_EQ_MSG(0, diag_count(diag, DIAG_ERROR), "%s: %s", files[i].main_cf,
-		    said_by(diag));
+		ATF_CHECK_EQ_MSG(
+		    0, diag_count(diag, DIAG_ERROR), "%s: %s", files[i].main_cf, said_by(diag));
 		rules_free(&r);
 		diag_free(&diag);
 	}
@@ -289,15 +292,18 @@ static const struct {
 	{ "postscreen_dnsbl_max_ttl = 2\n", P_postscreen_dnsbl_max_ttl, 7200 },
 	{ "postscreen_dnsbl_ttl = 2\n", P_postscreen_dnsbl_max_ttl, 7200 },
 	{ "postscreen_dnsbl_ttl = 30m\n", P_postscreen_dnsbl_max_ttl, 1800 },
-	{ "postscreen_dnsbl_ttl = 30m\npostscreen_dnsbl_max_ttl = 2m\n", P_postscreen_dnsbl_max_ttl, 120 },
+	{ "postscreen_dnsbl_ttl = 30m\npostscreen_dnsbl_max_ttl = 2m\n", P_postscreen_dnsbl_max_ttl,
+	    120 },
 	{ "postscreen_greet_wait = 4\n", P_postscreen_greet_wait, 4 },
 	{ "postscreen_greet_wait = ${stress?{1}:{8}}s\n", P_postscreen_greet_wait, 8 },
 	{ "stress = yes\n", P_postscreen_greet_wait, 6 },
 	{ "stress = yes\nmax_idle = ${stress?1}${stress:2}s\n", P_max_idle, 1 },
 	{ "postscreen_starttls_timeout = 7\n", P_postscreen_starttls_timeout, 7 },
 	{ "default_process_limit = 300\n", P_postscreen_pre_queue_limit, 300 },
-	{ "smtpd_client_connection_count_limit = 7\n", P_postscreen_client_connection_count_limit, 7 },
-	{ "postscreen_dnsbl_allowlist_threshold = -3\n", P_postscreen_dnsbl_allowlist_threshold, -3 },
+	{ "smtpd_client_connection_count_limit = 7\n", P_postscreen_client_connection_count_limit,
+	    7 },
+	{ "postscreen_dnsbl_allowlist_threshold = -3\n", P_postscreen_dnsbl_allowlist_threshold,
+	    -3 },
 	{ "postscreen_pipelining_enable = YES\n", P_postscreen_pipelining_enable, 1 },
 	{ "postscreen_pipelining_enable = no\n", P_postscreen_pipelining_enable, 0 },
 	{ "smtpd_helo_required = yes\n", P_postscreen_helo_required, 1 },
@@ -310,9 +316,9 @@ ATF_TC_BODY(numbers_are_read, tc)
 		struct diag *diag = diag_new();
 		struct rules *r = load_texts(numbers[i].main_cf, NULL, diag);
 		enum param p = numbers[i].param;
-		int64_t got = param_rows[p].type == PT_TIME ? rules_seconds(r, p)
-		    : param_rows[p].type == PT_BOOL         ? rules_flag(r, p)
-							    : rules_number(r, p);
+		int64_t got = param_rows[p].type == PT_TIME   ? rules_seconds(r, p)
+			      : param_rows[p].type == PT_BOOL ? rules_flag(r, p)
+							      : rules_number(r, p);
 
 		ATF_CHECK_EQ_MSG(numbers[i].want, got, "%s: %" PRId64, numbers[i].main_cf, got);
 		ATF_CHECK_EQ_MSG(0, diag_count(diag, DIAG_ERROR), "%s", said_by(diag));
@@ -327,67 +333,90 @@ ATF_TC_BODY(numbers_are_read, tc)
 static const struct {
 	const char *main_cf, *said;
 } complaints[] = {
-	{ "nonsense\n", "error: ./main.cf:1: missing '=' after \"nonsense\"; write NAME = VALUE, or begin the "
-			"line with white space if it continues the one before\n" },
-	{ "a b = c\n", "error: ./main.cf:1: bad parameter name in \"a b = c\"; write NAME = VALUE with a name "
-		       "of letters, digits and _\n" },
-	{ "= c\n", "error: ./main.cf:1: bad parameter name in \"= c\"; write NAME = VALUE with a name of "
-		   "letters, digits and _\n" },
-	{ "  x = y\n", "warning: ./main.cf:1: line continues nothing and is skipped: \"  x = y\"; remove the "
-		       "white space at its start\n" },
-	{ "\npostscreen_gret_wait = 1\n", "error: ./main.cf:2: unknown parameter postscreen_gret_wait; did you "
-					  "mean postscreen_greet_wait?\n" },
-	{ "gatehouse_listn = 1\n",
-	    "error: ./main.cf:1: unknown parameter gatehouse_listn; did you mean gatehouse_listen?\n" },
-	{ "dnsblog_repl_delay = 1\n",
-	    "error: ./main.cf:1: unknown parameter dnsblog_repl_delay; did you mean dnsblog_reply_delay?\n" },
-	{ "tlsproxy_tls_certfile = 1\n", "error: ./main.cf:1: unknown parameter tlsproxy_tls_certfile; did you "
-					 "mean tlsproxy_tls_cert_file?\n" },
+	{ "nonsense\n",
+	    "error: ./main.cf:1: missing '=' after \"nonsense\"; write NAME = VALUE, or begin the "
+	    "line with white space if it continues the one before\n" },
+	{ "a b = c\n",
+	    "error: ./main.cf:1: bad parameter name in \"a b = c\"; write NAME = VALUE with a name "
+	    "of letters, digits and _\n" },
+	{ "= c\n",
+	    "error: ./main.cf:1: bad parameter name in \"= c\"; write NAME = VALUE with a name of "
+	    "letters, digits and _\n" },
+	{ "  x = y\n",
+	    "warning: ./main.cf:1: line continues nothing and is skipped: \"  x = y\"; remove the "
+	    "white space at its start\n" },
+	{ "\npostscreen_gret_wait = 1\n",
+	    "error: ./main.cf:2: unknown parameter postscreen_gret_wait; did you "
+	    "mean postscreen_greet_wait?\n" },
+	{ "gatehouse_listn = 1\n", "error: ./main.cf:1: unknown parameter gatehouse_listn; did you "
+				   "mean gatehouse_listen?\n" },
+	{ "dnsblog_repl_delay = 1\n", "error: ./main.cf:1: unknown parameter dnsblog_repl_delay; "
+				      "did you mean dnsblog_reply_delay?\n" },
+	{ "tlsproxy_tls_certfile = 1\n",
+	    "error: ./main.cf:1: unknown parameter tlsproxy_tls_certfile; did you "
+	    "mean tlsproxy_tls_cert_file?\n" },
 	{ "gatehouse_quite_something_else_altogether = 1\n",
-	    "error: ./main.cf:1: unknown parameter gatehouse_quite_something_else_altogether; remove it, or "
+	    "error: ./main.cf:1: unknown parameter gatehouse_quite_something_else_altogether; "
+	    "remove it, or "
 	    "see gatehouse.conf(5) for the names there are\n" },
-	{ "postscreen_blacklist_action = drop\n", "notice: ./main.cf:1: postscreen_blacklist_action is "
+	{ "postscreen_blacklist_action = drop\n",
+	    "notice: ./main.cf:1: postscreen_blacklist_action is "
 	    "obsolete: The name of postscreen_denylist_action before Postfix 3.6.\n" },
 	{ "postscreen_greet_ttl = soon\n",
-	    "error: ./main.cf:1: parameter postscreen_greet_ttl: bad time value or unit: soon; write a number "
+	    "error: ./main.cf:1: parameter postscreen_greet_ttl: bad time value or unit: soon; "
+	    "write a number "
 	    "and one of s, m, h, d, w (seconds to weeks), such as 30s\n" },
 	{ "postscreen_greet_ttl = 5y\n",
-	    "error: ./main.cf:1: parameter postscreen_greet_ttl: bad time value or unit: 5y; write a number "
+	    "error: ./main.cf:1: parameter postscreen_greet_ttl: bad time value or unit: 5y; write "
+	    "a number "
 	    "and one of s, m, h, d, w (seconds to weeks), such as 30s\n" },
 	{ "postscreen_greet_ttl = -5\n",
-	    "error: ./main.cf:1: parameter postscreen_greet_ttl: bad time value or unit: -5; write a number "
+	    "error: ./main.cf:1: parameter postscreen_greet_ttl: bad time value or unit: -5; write "
+	    "a number "
 	    "and one of s, m, h, d, w (seconds to weeks), such as 30s\n" },
-	{ "postscreen_greet_ttl =\n",
-	    "error: ./main.cf:1: parameter postscreen_greet_ttl: bad time value or unit: ; write a number and "
-	    "one of s, m, h, d, w (seconds to weeks), such as 30s\n" },
-	{ "postscreen_greet_ttl = 0\n", "error: ./main.cf:1: invalid postscreen_greet_ttl: 0 is out of range; "
-					"the least is 1s\n" },
-	{ "postscreen_greet_ttl = 99999w\n", "error: ./main.cf:1: invalid postscreen_greet_ttl: 99999w is out "
-					     "of range; the most is 2147483647s\n" },
-	{ "postscreen_watchdog_timeout = 9\n", "error: ./main.cf:1: invalid postscreen_watchdog_timeout: 9 is "
-					       "out of range; the least is 10s\n" },
-	{ "postscreen_dnsbl_threshold = 0\n", "error: ./main.cf:1: invalid postscreen_dnsbl_threshold: 0 is "
-					      "out of range; the least is 1\n" },
-	{ "postscreen_pre_queue_limit = 9\n", "error: ./main.cf:1: invalid postscreen_pre_queue_limit: 9 is "
-					      "out of range; the least is 10\n" },
-	{ "postscreen_pre_queue_limit = many\n", "error: ./main.cf:1: bad numerical configuration: "
+	{ "postscreen_greet_ttl =\n", "error: ./main.cf:1: parameter postscreen_greet_ttl: bad "
+				      "time value or unit: ; write a number and "
+				      "one of s, m, h, d, w (seconds to weeks), such as 30s\n" },
+	{ "postscreen_greet_ttl = 0\n",
+	    "error: ./main.cf:1: invalid postscreen_greet_ttl: 0 is out of range; "
+	    "the least is 1s\n" },
+	{ "postscreen_greet_ttl = 99999w\n",
+	    "error: ./main.cf:1: invalid postscreen_greet_ttl: 99999w is out "
+	    "of range; the most is 2147483647s\n" },
+	{ "postscreen_watchdog_timeout = 9\n",
+	    "error: ./main.cf:1: invalid postscreen_watchdog_timeout: 9 is "
+	    "out of range; the least is 10s\n" },
+	{ "postscreen_dnsbl_threshold = 0\n",
+	    "error: ./main.cf:1: invalid postscreen_dnsbl_threshold: 0 is "
+	    "out of range; the least is 1\n" },
+	{ "postscreen_pre_queue_limit = 9\n",
+	    "error: ./main.cf:1: invalid postscreen_pre_queue_limit: 9 is "
+	    "out of range; the least is 10\n" },
+	{ "postscreen_pre_queue_limit = many\n",
+	    "error: ./main.cf:1: bad numerical configuration: "
 	    "postscreen_pre_queue_limit = many; write a whole number\n" },
 	{ "postscreen_pre_queue_limit = 99999999999999999999\n",
 	    "error: ./main.cf:1: bad numerical configuration: postscreen_pre_queue_limit = "
 	    "99999999999999999999; write a whole number\n" },
-	{ "postscreen_helo_required = maybe\n", "error: ./main.cf:1: bad boolean configuration: "
+	{ "postscreen_helo_required = maybe\n",
+	    "error: ./main.cf:1: bad boolean configuration: "
 	    "postscreen_helo_required = maybe; write yes or no\n" },
 	/* Reported once, where the mistake stands, however many defaults refer to it. */
 	{ "\n\ndefault_process_limit = x\n", "error: ./main.cf:3: bad numerical configuration: "
-	    "postscreen_post_queue_limit = x (through $default_process_limit); write a whole number\n" },
-	{ "mail_name = $nothing\n", "warning: ./main.cf:1: $nothing is not defined anywhere and stands for "
+					     "postscreen_post_queue_limit = x (through "
+					     "$default_process_limit); write a whole number\n" },
+	{ "mail_name = $nothing\n",
+	    "warning: ./main.cf:1: $nothing is not defined anywhere and stands for "
 	    "nothing; define it, or write $$ for a dollar sign\n" },
-	{ "mail_name = $myhostnam\n", "warning: ./main.cf:1: $myhostnam is not defined anywhere and stands for "
-				      "nothing; did you mean $myhostname?\n" },
-	{ "mail_name = $a\na = $b\nb = $a\n", "error: ./main.cf:2: a: $a refers to itself (a -> b -> a); "
-					      "the value cannot be expanded\n" },
-	{ "mail_name = $mail_name x\n", "error: ./main.cf:1: mail_name: $mail_name refers to itself (mail_name "
-					"-> mail_name); the value cannot be expanded\n" },
+	{ "mail_name = $myhostnam\n",
+	    "warning: ./main.cf:1: $myhostnam is not defined anywhere and stands for "
+	    "nothing; did you mean $myhostname?\n" },
+	{ "mail_name = $a\na = $b\nb = $a\n",
+	    "error: ./main.cf:2: a: $a refers to itself (a -> b -> a); "
+	    "the value cannot be expanded\n" },
+	{ "mail_name = $mail_name x\n",
+	    "error: ./main.cf:1: mail_name: $mail_name refers to itself (mail_name "
+	    "-> mail_name); the value cannot be expanded\n" },
 	{ "mail_name = ${a\n", "missing } for the ${ at \"${a\"" },
 	{ "mail_name = $(a\n", "missing ) for the $( at \"$(a\"" },
 	{ "mail_name = a $\n", "no parameter name after $ (write $$ for a dollar sign)" },
@@ -422,8 +451,10 @@ ATF_TC_WITHOUT_HEAD(errors_leave_a_whole_snapshot);
 ATF_TC_BODY(errors_leave_a_whole_snapshot, tc)
 {
 	struct diag *diag = diag_new();
-	struct rules *r = load_texts("postscreen_greet_ttl = x\nmail_name = ${\n"
-	    "postscreen_helo_required = perhaps\npostscreen_dnsbl_threshold = 0\n", NULL, diag);
+	struct rules *r =
+	    load_texts("postscreen_greet_ttl = x\nmail_name = ${\n"
+		       "postscreen_helo_required = perhaps\npostscreen_dnsbl_threshold = 0\n",
+		NULL, diag);
 
 	ATF_CHECK_EQ(86400, rules_seconds(r, P_postscreen_greet_ttl));
 	ATF_CHECK_STREQ("Postfix", rules_text(r, P_mail_name));
@@ -438,7 +469,9 @@ ATF_TC_WITHOUT_HEAD(origin_and_overrides);
 ATF_TC_BODY(origin_and_overrides, tc)
 {
 	static const struct rules_override override[] = {
-		{ "mail_name", "Over" }, { "postscreen_greet_wait", "9s" }, { "gatehouse_bad", "x" },
+		{ "mail_name", "Over" },
+		{ "postscreen_greet_wait", "9s" },
+		{ "gatehouse_bad", "x" },
 	};
 	struct diag *diag = diag_new();
 	struct rules *r;
@@ -460,7 +493,8 @@ ATF_TC_BODY(origin_and_overrides, tc)
 	ATF_CHECK_STREQ("default", rules_origin(r, P_myorigin, &line));
 	ATF_CHECK(rules_is_set(r, P_mail_name) && !rules_is_set(r, P_myorigin));
 	ATF_CHECK_STREQ(".", rules_text(r, P_config_directory));
-	ATF_CHECK(strstr(said_by(diag), "error: command line: unknown parameter gatehouse_bad") != NULL);
+	ATF_CHECK(
+	    strstr(said_by(diag), "error: command line: unknown parameter gatehouse_bad") != NULL);
 	rules_free(&r);
 	diag_free(&diag);
 }
@@ -471,8 +505,10 @@ ATF_TC_BODY(unreadable_directories, tc)
 	struct diag *diag = diag_new();
 
 	ATF_CHECK(rules_load("./nowhere", NULL, 0, diag) == NULL);
-	ATF_CHECK_STREQ("error: ./nowhere: holds neither main.cf nor gatehouse.cf; name the directory of one "
-	    "with -c\n", said_by(diag));
+	ATF_CHECK_STREQ(
+	    "error: ./nowhere: holds neither main.cf nor gatehouse.cf; name the directory of one "
+	    "with -c\n",
+	    said_by(diag));
 	diag_free(&diag);
 	ATF_REQUIRE_EQ(0, mkdir("d", 0700));
 	ATF_REQUIRE_EQ(0, mkdir("d/main.cf", 0700));
@@ -505,7 +541,8 @@ ATF_TC_BODY(hostile_files, tc)
 	write_bytes("main.cf", nul, sizeof(nul) - 1);
 	r = rules_load(".", NULL, 0, diag);
 	ATF_CHECK_STREQ("ab", rules_text(r, P_mail_name));
-	ATF_CHECK_STREQ("warning: ./main.cf:1: NUL bytes are ignored; save the file as plain text (UTF-8)\n",
+	ATF_CHECK_STREQ(
+	    "warning: ./main.cf:1: NUL bytes are ignored; save the file as plain text (UTF-8)\n",
 	    said_by(diag));
 	rules_free(&r);
 	diag_free(&diag);
@@ -525,7 +562,8 @@ ATF_TC_BODY(hostile_files, tc)
 	diag = diag_new();
 	r = load_texts(big, NULL, diag);
 	ATF_CHECK_EQ(1000, diag_count(diag, DIAG_ERROR));
-	ATF_CHECK(strstr(said_by(diag), "\nerror: 900 more errors of 1000 are not shown\n") != NULL);
+	ATF_CHECK(
+	    strstr(said_by(diag), "\nerror: 900 more errors of 1000 are not shown\n") != NULL);
 	ATF_CHECK(strstr(said_by(diag), "./main.cf:100: ") != NULL);
 	ATF_CHECK(strstr(said_by(diag), "./main.cf:101: ") == NULL);
 	rules_free(&r);
@@ -552,11 +590,13 @@ ATF_TC_BODY(a_main_cf_of_debian, tc)
 	    "smtp_tls_session_cache_database = btree:${data_directory}/smtp_scache\n\n"
 	    "smtpd_relay_restrictions = permit_mynetworks permit_sasl_authenticated "
 	    "defer_unauth_destination\n"
-	    "myhostname = mx.example.org\nalias_maps = hash:/etc/aliases\nmydestination = $myhostname, "
+	    "myhostname = mx.example.org\nalias_maps = hash:/etc/aliases\nmydestination = "
+	    "$myhostname, "
 	    "localhost.$mydomain, , localhost\nrelayhost = \n"
 	    "mynetworks = 127.0.0.0/8 [::ffff:127.0.0.0]/104 [::1]/128\nmailbox_size_limit = 0\n"
 	    "recipient_delimiter = +\ninet_interfaces = all\ninet_protocols = all\n"
-	    "postscreen_access_list = permit_mynetworks,\n        cidr:$config_directory/access.cidr\n"
+	    "postscreen_access_list = permit_mynetworks,\n        "
+	    "cidr:$config_directory/access.cidr\n"
 	    "postscreen_blacklist_action = drop\npostscreen_dnsbl_sites = zen.spamhaus.org*3\n"
 	    "        # a comment in between\n        b.barracudacentral.org=127.0.0.[2..11]*2\n"
 	    "postscreen_dnsbl_threshold = 3\npostscreen_dnsbl_action = enforce\n"
@@ -567,17 +607,22 @@ ATF_TC_BODY(a_main_cf_of_debian, tc)
 	struct match_list *mynetworks;
 	struct addr client;
 
-	ATF_CHECK_STREQ("mx.example.org ESMTP Postfix (Debian/GNU)", rules_text(r, P_postscreen_greet_banner));
-	ATF_CHECK_STREQ("permit_mynetworks,        cidr:./access.cidr", rules_text(r, P_postscreen_access_list));
+	ATF_CHECK_STREQ(
+	    "mx.example.org ESMTP Postfix (Debian/GNU)", rules_text(r, P_postscreen_greet_banner));
+	ATF_CHECK_STREQ("permit_mynetworks,        cidr:./access.cidr",
+	    rules_text(r, P_postscreen_access_list));
 	ATF_CHECK_STREQ("drop", rules_text(r, P_postscreen_denylist_action));
 	ATF_CHECK_STREQ("may", rules_text(r, P_postscreen_tls_security_level));
-	ATF_CHECK_STREQ("/etc/ssl/private/ssl-cert-snakeoil.key", rules_text(r, P_postscreen_tls_key_file));
+	ATF_CHECK_STREQ(
+	    "/etc/ssl/private/ssl-cert-snakeoil.key", rules_text(r, P_postscreen_tls_key_file));
 	ATF_CHECK_STREQ("zen.spamhaus.org*3        b.barracudacentral.org=127.0.0.[2..11]*2",
 	    rules_text(r, P_postscreen_dnsbl_sites));
 	ATF_CHECK(rules_flag(r, P_respectful_logging));
-	ATF_CHECK_EQ_MSG(0, diag_count(diag, DIAG_ERROR) + diag_count(diag, DIAG_WARNING), "%s", said_by(diag));
+	ATF_CHECK_EQ_MSG(
+	    0, diag_count(diag, DIAG_ERROR) + diag_count(diag, DIAG_WARNING), "%s", said_by(diag));
 	mynetworks = match_list_open(rules_text(r, P_mynetworks), "main.cf", 1, diag);
-	ATF_CHECK_EQ_MSG(0, diag_count(diag, DIAG_ERROR) + diag_count(diag, DIAG_WARNING), "%s", said_by(diag));
+	ATF_CHECK_EQ_MSG(
+	    0, diag_count(diag, DIAG_ERROR) + diag_count(diag, DIAG_WARNING), "%s", said_by(diag));
 	ATF_REQUIRE(addr_parse(&client, "127.5.0.1", 9));
 	ATF_CHECK_EQ(TABLE_FOUND, match_list_addr(mynetworks, &client));
 	ATF_REQUIRE(addr_parse(&client, "128.0.0.1", 9));
