@@ -303,7 +303,7 @@ load_all(struct tlsproxy_conf *conf, const struct rules *rules, int64_t now_s, s
 	tls_files_load(conf, rules, diag);
 	tls_certs_load(conf, now_s, diag);
 	conf->ready = load_ready(conf, rules, diag);
-	if (conf->ready && diag_count(diag, DIAG_ERROR) == before)
+	if (conf->ready)
 		tls_contexts_check(conf, diag);
 	if (diag_count(diag, DIAG_ERROR) > before)
 		conf->ready = false;

@@ -390,6 +390,8 @@ add_identities(struct tls_contexts *c)
 	c->named = mem_array(conf->id_count, sizeof *c->named);
 	for (size_t i = 0; i < conf->id_count; i++) {
 		const struct tls_identity *id = &conf->ids[i];
+		if (id->certs.len == 0 || id->key.len == 0)
+			continue; /* complained about when it was read */
 		SSL_CTX *ctx = id->name[0] == '\0' ? c->base : context_for(c, id->name);
 		if (ctx != NULL)
 			add_identity(c, ctx, id);

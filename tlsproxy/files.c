@@ -270,7 +270,8 @@ take_pair(struct load *load, enum tls_setting cert, enum tls_setting key)
 	load->param = tls_setting_param(load->rules, cert);
 	bool ok = take_certs(load, id);
 	load->param = tls_setting_param(load->rules, key);
-	if (!take_key(load, id) || !ok)
+	/* One complaint for one file. */
+	if ((!ok && strcmp(cert_file, key_file) == 0) || !take_key(load, id) || !ok)
 		id->certs.len = 0; /* complained about; not looked at again */
 }
 

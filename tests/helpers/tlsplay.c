@@ -406,12 +406,12 @@ main(int argc, char **argv)
 	p.tickets = tlsproxy_tickets_new();
 	p.conf = load(&p);
 	int listener = listen_at(argv[optind + 1]);
-	if (p.conf == NULL || listener < 0 || !start_all(&p))
-		return 1;
-	run(&p, listener);
-	for (size_t i = 0; i < p.processes; i++)
+	bool ok = p.conf != NULL && listener >= 0 && start_all(&p);
+	if (ok)
+		run(&p, listener);
+	for (size_t i = 0; ok && i < p.processes; i++)
 		kill(p.pids[i], SIGTERM);
 	tlsproxy_conf_free(&p.conf);
 	tlsproxy_tickets_free(&p.tickets);
-	return 0;
+	return ok ? 0 : 1;
 }

@@ -344,6 +344,97 @@ levels_body()
 	done
 }
 
+# complaint EXPECTED SETTING...: what a load says of main.cf with these settings
+complaint()
+{
+	local expected=$1
+	shift
+	printf 'postscreen_tls_security_level = may\n' >conf/main.cf
+	printf '%s\n' "$@" >>conf/main.cf
+	rm -f said
+	timeout 10 tlsplay conf "$addr:2525" >said 2>&1 &
+	local pid=$!
+	wait_for 5 grep -qE "^ready|^(error|warning): " said || true
+	kill $pid 2>/dev/null
+	wait $pid || true
+	grep -qF -e "$expected" said || { cat conf/main.cf said; atf_fail "not said: $expected"; }
+}
+
+system_case complaints 120
+complaints_body()
+{
+	setup
+	mkdir conf
+	pair ec ec
+	pair other ec
+	pair rsa rsa
+	key middle ec
+	pair root ec
+	printf 'basicConstraints=CA:TRUE\n' >ca.ext
+	openssl req -new -key middle.key -subj /CN=middle -out middle.csr
+	openssl x509 -req -in middle.csr -CA root.crt -CAkey root.key -CAcreateserial -extfile ca.ext -out middle.crt 2>/dev/null
+	key leaf ec
+	cert leaf middle
+	chains="smtpd_tls_chain_files ="
+	complaint "error: conf/main.cf:2: smtpd_tls_cert_file: $work/no: No such file or directory" \
+	    "smtpd_tls_cert_file = $work/no"
+	complaint "$work/ec.crt: the private key in $work/other.key does not belong to this certificate" \
+	    "smtpd_tls_cert_file = $work/ec.crt" "smtpd_tls_key_file = $work/other.key"
+	complaint "smtpd_tls_key_file: $work/ec.crt: no private key in it" "smtpd_tls_cert_file = $work/ec.crt"
+	cat leaf.key leaf.crt middle.crt root.crt >good.pem
+	complaint ready "$chains $work/good.pem"
+	cat leaf.key leaf.crt root.crt middle.crt >order.pem
+	complaint "$work/order.pem: the chain is out of order: certificate 1 was issued by certificate 3" "$chains $work/order.pem"
+	cat leaf.key leaf.crt ec.crt >broken.pem
+	complaint "$work/broken.pem: the chain is broken: certificate 1 was not issued by certificate 2" "$chains $work/broken.pem"
+	cat leaf.key middle.crt root.crt leaf.crt >last.pem
+	complaint "$work/last.pem: the private key in $work/last.pem belongs to certificate 3" "$chains $work/last.pem"
+	cat leaf.crt leaf.key >reverse.pem
+	complaint "$work/reverse.pem: a certificate before its private key" "$chains $work/reverse.pem"
+	complaint "$work/ec.key: no certificate after the private key" "$chains $work/ec.key"
+	complaint "$work/other.pem: a second private key before any certificate" "$chains $work/ec.key, $work/other.pem"
+	complaint "$work/other.pem: a second certificate of the kind EC prime256v1" "$chains $work/ec.pem, $work/other.pem"
+	openssl pkey -in ec.key -aes128 -passout pass:x -out locked.key
+	complaint "$work/locked.key: the private key is protected by a password" \
+	    "smtpd_tls_cert_file = $work/ec.crt" "smtpd_tls_key_file = $work/locked.key"
+	sed 's/^MII/MJJ/' ec.crt >garbled.crt
+	complaint "$work/garbled.crt: certificate 1 cannot be decoded" \
+	    "smtpd_tls_cert_file = $work/garbled.crt" "smtpd_tls_key_file = $work/ec.key"
+	openssl genrsa -out weak.key 1024 2>/dev/null
+	cert weak
+	complaint "$work/weak.crt: a key of RSA 1024 bits is weak" "smtpd_tls_cert_file = $work/weak.crt" "smtpd_tls_key_file = $work/weak.key"
+	openssl dhparam -out dh 512 2>/dev/null
+	complaint "a group of 512 bits is too weak" "$chains $work/ec.pem" "smtpd_tls_dh1024_param_file = $work/dh"
+	complaint ready "$chains $work/ec.pem" "smtpd_tls_dh1024_param_file = auto"
+	cert ec "" 5
+	complaint "$work/ec.crt: the certificate of CN=ec,O=Test expires in 4 days and 23 hours" \
+	    "smtpd_tls_cert_file = $work/ec.crt" "smtpd_tls_key_file = $work/ec.key"
+	complaint "smtpd_tls_CAfile: $work/ec.key: no certificate in it" "$chains $work/ec.pem" "smtpd_tls_CAfile = $work/ec.key"
+	complaint "both this and one or more of the older" "$chains $work/ec.pem" "smtpd_tls_cert_file = $work/rsa.crt"
+}
+
+system_case dane
+dane_body()
+{
+	setup
+	pair ca ec
+	key leaf rsa
+	cert leaf ca
+	cat leaf.pem ca.crt >chain.pem
+	echo "smtpd_tls_chain_files = $work/chain.pem" | tls_config
+	echo "myhostname = mx.example.test" >>conf/main.cf
+	digest() { openssl pkey -in "$1" -pubout -outform DER | sha256sum | cut -d' ' -f1; }
+	atf_check -o match:"^_25._tcp.mx.example.test. IN TLSA 3 1 1 $(digest leaf.key)$" \
+	    -o match:"^_25._tcp.mx.example.test. IN TLSA 2 1 1 $(digest ca.key)$" \
+	    -o match:"^; $work/chain.pem: CN=leaf,O=Test, RSA 2048, until 20" "$build/gatehousectl" -c conf tlsa
+	atf_check -o match:'^."owner":"_25._tcp.other.test.","usage":3,' "$build/gatehousectl" -c conf --json tlsa other.test
+	sed -i '1s/may/none/' conf/main.cf
+	atf_check -s exit:1 -e match:'no certificate is in use' "$build/gatehousectl" -c conf tlsa
+	sed -i '1s/none/may/' conf/main.cf
+	echo >chain.pem
+	atf_check -s exit:78 -e match:"$work/chain.pem: no PEM data" "$build/gatehousectl" -c conf tlsa
+}
+
 atf_init_test_cases()
 {
 	atf_add_test_case versions
@@ -357,4 +448,6 @@ atf_init_test_cases()
 	atf_add_test_case dies_and_drains
 	atf_add_test_case replaced_files
 	atf_add_test_case levels
+	atf_add_test_case complaints
+	atf_add_test_case dane
 }
