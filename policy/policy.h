@@ -217,7 +217,7 @@ char *store_path_of(const struct rules *);
 
 /*
  * The store opened directly, for gatehousectl: LMDB is made for many processes. Blocking; never beside
- * a reader or writer in one process. Changes are committed every thousand, and by store_tool_commit().
+ * a reader or writer in one process. Changes are committed every few hundred, and by store_tool_commit().
  */
 struct store_tool;
 enum store_result { STORE_FOUND, STORE_MISSING, STORE_ERROR };

@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "policy/store.h"
 
-#define BATCH 1000 /* the daemon's writer waits for us that long */
+#define BATCH 200 /* the daemon's writer waits for us that long */
 
 struct store_tool {
 	struct store_env db;

@@ -21,7 +21,7 @@
 #define TICK_MS 10000     /* is the file still ours, has a reader died */
 #define FEED_BURST 64     /* messages of one worker in one turn */
 #define SLICE_RECORDS 10000
-#define SLICE_US 4000     /* of looking; the commit comes on top */
+#define SLICE_US 3000     /* of looking; the commit comes on top */
 #define RENEWAL_MIN_US (60 * 1000000LL)
 #define RENEWAL_MAX_US (3600 * 1000000LL)
 #define SAY_AGAIN_US (60 * 1000000LL)
