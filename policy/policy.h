@@ -110,6 +110,14 @@ enum step screening_deny(struct screening *, const struct policy_rules *);
 bool screening_begin(struct screening *, const struct policy_rules *, struct record *stamps,
     const struct record *stored, bool others, int64_t now_s);
 
+/*
+ * Another host knows this client (share_get()), and the answer came during the pause: takes over what it
+ * has passed there and finds anew what is due, unless something has been judged here already. True: that
+ * leaves nothing due, PASS OLD.
+ */
+bool screening_recall(struct screening *, const struct policy_rules *, struct record *stamps,
+    const struct record *found, int64_t now_s);
+
 /* postscreen_allowlist_interfaces said no: never forwarded, and nothing learned. */
 void screening_veto(struct screening *, const struct policy_rules *);
 
@@ -245,5 +253,46 @@ bool store_tool_stats(struct store_tool *, struct store_stats *out);
  */
 enum store_line { STORE_LINE, STORE_LINE_SKIPPED, STORE_LINE_BAD };
 enum store_line store_line_parse(struct span, struct addr *, struct record *, const char **why);
+
+/*
+ * Sharing records among hosts through a Redis server (gatehouse_cache_server). The local store stays the
+ * memory of this host; the server is asked when that leaves something due, while the client waits
+ * anyway, and told of every record written. Everything here fails open: an answer that is late, wrong or
+ * missing means that the client is not known there. A server in trouble is left alone, longer each time.
+ *
+ * Plain TCP: whoever can read or change the traffic can make himself known. Over a network that is not
+ * yours alone, put stunnel or WireGuard between; the password guards only against strangers.
+ */
+struct share_rules;
+/*
+ * Null if gatehouse_cache_server is empty or, with an error in diag, wrong. Reads the password file, so
+ * call it before privileges are given up.
+ */
+struct share_rules *share_rules_load(const struct rules *, struct diag *);
+void share_rules_free(struct share_rules **);
+
+struct share;
+/* One connection, one process: make it in the worker. It connects from the loop, now and whenever it must. */
+struct share *share_new(struct loop *, const struct share_rules *);
+void share_free(struct share **); /* after every ask was released */
+
+/*
+ * Asks for a client's record. done is called once, from the loop, within 50 ms; found is null if the
+ * server does not know the client or did not say in time. The handle stays valid until share_release(),
+ * which also cancels. Null: the server is in trouble, or too much is asked already: do not wait.
+ */
+#define SHARE_BUDGET_MS 50
+struct share_ask;
+typedef void share_done_fn(void *arg, const struct record *found);
+struct share_ask *share_get(struct share *, const struct addr *, share_done_fn *, void *arg);
+void share_release(struct share_ask **); /* harmless if null */
+/* Tells the server, which forgets the record when its last stamp expires. Never blocks, may be lost. */
+void share_put(struct share *, const struct addr *, const struct record *, uint8_t enabled, int64_t now_s);
+
+struct share_stats {
+	bool up;
+	uint64_t asked, found, late, put, lost, broken; /* broken: times the connection was given up */
+};
+struct share_stats share_stats(const struct share *);
 
 #endif

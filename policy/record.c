@@ -47,6 +47,20 @@ record_parse(struct record *out, struct span text)
 	}
 }
 
+bool
+record_is_text(struct span text)
+{
+	bool digit = false;
+
+	for (size_t i = 0; i < text.len; i++) {
+		if (text.p[i] >= '0' && text.p[i] <= '9')
+			digit = true;
+		else if (text.p[i] != ';')
+			return false;
+	}
+	return digit && text.len < RECORD_TEXT_SIZE;
+}
+
 struct record
 record_settled(const struct record *record, uint8_t enabled)
 {

@@ -86,6 +86,21 @@ screening_begin(struct screening *s, const struct policy_rules *rules, struct re
 	return remembered && s->todo == 0;
 }
 
+bool
+screening_recall(struct screening *s, const struct policy_rules *rules, struct record *stamps,
+    const struct record *found, int64_t now_s)
+{
+	if (screening_failed(s) || s->scored || s->pass != 0)
+		return false;
+	for (int i = 0; i < CHECKS; i++)
+		if (found->expires_at[i] > stamps->expires_at[i])
+			stamps->expires_at[i] = found->expires_at[i];
+	s->todo = 0;
+	s->is_new = false;
+	find_due(s, rules, stamps, now_s);
+	return s->todo == 0;
+}
+
 void
 screening_veto(struct screening *s, const struct policy_rules *rules)
 {

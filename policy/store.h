@@ -38,6 +38,8 @@ int store_grow(struct store_env *);
 MDB_val store_key(const struct addr *, char text[ADDR_TEXT_SIZE]);
 MDB_val store_value(const struct record *, char text[RECORD_TEXT_SIZE]); /* of a settled record */
 
+/* Fields of digits between semicolons, as record_format() writes them: text of ours, not of a stranger. */
+bool record_is_text(struct span);
 /* As the record will read when it has been written and read again. */
 struct record record_settled(const struct record *, uint8_t enabled);
 

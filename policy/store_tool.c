@@ -235,20 +235,6 @@ store_tool_stats(struct store_tool *t, struct store_stats *out)
 	return true;
 }
 
-static bool
-is_record(struct span text)
-{
-	bool digit = false;
-
-	for (size_t i = 0; i < text.len; i++) {
-		if (text.p[i] >= '0' && text.p[i] <= '9')
-			digit = true;
-		else if (text.p[i] != ';')
-			return false;
-	}
-	return digit && text.len < RECORD_TEXT_SIZE;
-}
-
 enum store_line
 store_line_parse(struct span line, struct addr *client, struct record *record, const char **why)
 {
@@ -262,7 +248,7 @@ store_line_parse(struct span line, struct addr *client, struct record *record, c
 		*why = "not an address";
 		return STORE_LINE_BAD;
 	}
-	if (!is_record(value)) {
+	if (!record_is_text(value)) {
 		*why = "not a record (five times in Unix seconds, separated by semicolons)";
 		return STORE_LINE_BAD;
 	}

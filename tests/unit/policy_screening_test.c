@@ -165,6 +165,49 @@ ATF_TC_BODY(stamps_come_from_store_sisters_or_nowhere, tc)
 	ATF_CHECK_EQ(w.s.todo, ALL);
 }
 
+ATF_TC_WITHOUT_HEAD(another_host_may_know_the_client);
+ATF_TC_BODY(another_host_may_know_the_client, tc)
+{
+	struct record all, some;
+	record_parse(&all, span_of("1086400;1003600;3592000;3592000;3592000"));
+	record_parse(&some, span_of("1086400;5;3592000;3592000;3592000"));
+
+	struct world w = world(ALL);
+	begin(&w, NULL);
+	ATF_CHECK(screening_recall(&w.s, &w.rules, &w.stamps, &all, NOW));
+	ATF_CHECK(screening_may_forward(&w.s));
+	ATF_CHECK_EQ(conclude(&w).pass, PASS_NONE);
+	CHECK_STAMPS(w, 1086400, 1003600, 3592000, 3592000, 3592000);
+
+	/* Only the lists are left: the pause ends with their answers, and the client is no longer new. */
+	w = world(ALL);
+	begin(&w, NULL);
+	ATF_CHECK(!screening_recall(&w.s, &w.rules, &w.stamps, &some, NOW));
+	ATF_CHECK_EQ(w.s.todo, DNSBL);
+	score(&w, 0);
+	ATF_CHECK(screening_early_done(&w.s));
+	ATF_CHECK_EQ(wait_over(&w), STEP_PASS);
+	ATF_CHECK_EQ(conclude(&w).pass, PASS_OLD);
+
+	/* The later of two times counts. */
+	w = world(ALL);
+	begin(&w, "5;1009999;1;1;1");
+	ATF_CHECK(screening_recall(&w.s, &w.rules, &w.stamps, &all, NOW));
+	CHECK_STAMPS(w, 1086400, 1009999, 3592000, 3592000, 3592000);
+
+	/* What has been judged here stands. */
+	w = world(ALL);
+	begin(&w, NULL);
+	screening_pregreet(&w.s, &w.rules);
+	ATF_CHECK(!screening_recall(&w.s, &w.rules, &w.stamps, &all, NOW));
+	ATF_CHECK_EQ(w.s.todo, ALL);
+	w = world(ALL);
+	begin(&w, NULL);
+	score(&w, 9);
+	ATF_CHECK(!screening_recall(&w.s, &w.rules, &w.stamps, &all, NOW));
+	ATF_CHECK_EQ(wait_over(&w), STEP_TALK);
+}
+
 /* Reference §1.7, first row. */
 ATF_TC_WITHOUT_HEAD(deny_list_actions);
 ATF_TC_BODY(deny_list_actions, tc)
@@ -697,6 +740,7 @@ ATF_TP_ADD_TCS(tp)
 	ATF_TP_ADD_TC(tp, records_decide_what_is_due);
 	ATF_TP_ADD_TC(tp, only_enabled_checks_are_due_but_all_stamps_make_new);
 	ATF_TP_ADD_TC(tp, stamps_come_from_store_sisters_or_nowhere);
+	ATF_TP_ADD_TC(tp, another_host_may_know_the_client);
 	ATF_TP_ADD_TC(tp, deny_list_actions);
 	ATF_TP_ADD_TC(tp, who_ends_the_pause_early);
 	ATF_TP_ADD_TC(tp, dns_allowlist_conditions);
