@@ -253,9 +253,12 @@ put_many(struct store_reader *r)
 		struct addr a = client(i);
 		struct record in = stamped(1000000 + i);
 		store_put(r, &a, &in, ALL, 1000);
-		if (i % 25 == 0)
+		if (i % 25 == 0) {
+			store_reader_flush(r);
 			usleep(2000);
+		}
 	}
+	store_reader_flush(r);
 	usleep(800000);
 	for (uint32_t i = 0; i < MANY; i++) {
 		struct addr a = client(i);
@@ -285,8 +288,10 @@ put_old_and_new(struct store_reader *r)
 		struct addr a = client(i);
 		struct record in = stamped(i % 4 == 0 ? now_s() - 60 : now_s() - 8 * 86400);
 		store_put(r, &a, &in, ALL, now_s());
-		if (i % 100 == 0)
+		if (i % 100 == 0) {
+			store_reader_flush(r);
 			usleep(10000);
+		}
 	}
 	return 0;
 }
