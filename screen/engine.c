@@ -300,7 +300,7 @@ filtered(const struct session *s, struct span line, struct buf *room)
 	if (k.cut || table_find(rules->command_filter, key, room) != TABLE_FOUND) /* fail open */
 		return line;
 	struct span now = { room->p, room->len };
-	put_printable(&o, text, rules->smtputf8);
+	put_printable(&o, line, rules->smtputf8);
 	put_printable(&n, now, rules->smtputf8);
 	log_event(s, EV_FILTER, old, new);
 	return now;
