@@ -109,15 +109,18 @@ play() # WHICH ADDRESS: all configurations at once
 	sleep 0.5
 }
 
-# What a log says about one client, without times, ports and the server's address.
+# What a log says about one client, without times, ports and the server's address. Answers of lists come
+# in any order.
 log_of() # FILE CLIENT
 {
 	grep -hE -e "[][ ]$2[] ]" "$1" | sed -nE \
 	    -e 's,^.*/(postscreen|dnsblog)\[[0-9]+\]: (info: )?,\1: ,' \
-	    -e "s,\\[$2\\]:[0-9]+,CLIENT,g; s,\\[$2\\],[CLIENT],g; s,addr $2 ,addr CLIENT ,g" \
+	    -e "s,\\[$2\\]:[0-9]+,CLIENT,g; s,\\[$2\\]([0-9]+:),[CLIENT]PORT:,g; s,addr $2 ,addr CLIENT ,g" \
 	    -e "s,\\[($addr|$addr2)\\]:[0-9]+,SERVER,g" \
 	    -e 's,^(postscreen: (PREGREET [0-9]+|HANGUP)) after [0-9.]+ ,\1 after T ,' \
-	    -e '/^(postscreen|dnsblog):/p'
+	    -e '/^(postscreen|dnsblog):/p' >lines
+	grep '^dnsblog' lines | sort
+	grep '^postscreen' lines
 }
 
 # The dialogue and the log of each script in one file, ours and theirs.
