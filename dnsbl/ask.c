@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "dnsbl/health.h"
 #include "dnsbl/resolver.h"
 #include "dnsbl/sites.h"
 
@@ -26,6 +27,8 @@ struct slot {
 	struct query query;
 	int64_t at_us;      /* asked; once answered, answered */
 	int64_t expires_us; /* the answer may be used again until then; 0: never */
+	/* A listing whose list is being probed is held: pending until that is over. */
+	struct slot **held_in, *held_next;
 };
 
 /* Everything known of one client. Lives while sessions hold it, then a while in memory. */
@@ -54,9 +57,11 @@ struct dnsbl {
 	struct loop *loop;
 	const struct dnsbl_sites *sites;
 	struct resolver *resolver;
+	struct health *health;
 	struct pool *records, *asks;
 	struct map by_client;
 	struct link ready, remembered;
+	struct slot *held;
 	size_t remembered_count, remembered_max;
 	struct deadline_queue deadlines;
 	struct watch kick;
@@ -86,6 +91,27 @@ static struct record *
 record_of(struct slot *slot)
 {
 	return container_of(slot - slot->query.lane, struct record, slots[0]);
+}
+
+static void
+hold(struct dnsbl *d, struct slot *slot)
+{
+	slot->held_in = &d->held;
+	slot->held_next = d->held;
+	if (d->held != NULL)
+		d->held->held_in = &slot->held_next;
+	d->held = slot;
+}
+
+static void
+unhold(struct slot *slot)
+{
+	if (slot->held_in == NULL)
+		return;
+	*slot->held_in = slot->held_next;
+	if (slot->held_next != NULL)
+		slot->held_next->held_in = slot->held_in;
+	slot->held_in = NULL;
 }
 
 /* Completion. */
@@ -229,6 +255,37 @@ memory_until(const struct dnsbl_answer *a, const struct answer *answer, int64_t 
 	return now_us + (ttl_s < MEMORY_TTL_MAX_S ? ttl_s : MEMORY_TTL_MAX_S) * 1000000;
 }
 
+/* A list out of favour loses the votes it has given. */
+static bool
+disown(struct record *rec, size_t domain)
+{
+	struct dnsbl_answer *a = &rec->answers[domain];
+	const char *why = health_quarantined(rec->dnsbl->health, domain);
+
+	if (why == NULL || a->state != DNSBL_LISTED)
+		return false;
+	rec->slots[domain].expires_us = 0;
+	a->state = DNSBL_DISTRUSTED; /* fail open */
+	a->error = why;
+	a->count = 0;
+	a->ttl = -1;
+	return true;
+}
+
+/* An answer has its final form: it is logged and counts. */
+static void
+admit(struct record *rec, size_t domain)
+{
+	const struct dnsbl_answer *a = &rec->answers[domain];
+
+	if (!disown(rec, domain) && a->state == DNSBL_LISTED)
+		log_listings(rec, domain);
+	else if (a->state == DNSBL_FAILED || a->state == DNSBL_DISTRUSTED)
+		log_failure(rec, domain, a->error);
+	dnsbl_score_add(rec->dnsbl->sites, &rec->score, domain);
+	settle(rec);
+}
+
 static void
 on_answer(struct query *q, int status, const struct answer *answer)
 {
@@ -243,12 +300,69 @@ on_answer(struct query *q, int status, const struct answer *answer)
 	take_answer(a, status, answer);
 	dnsbl_judge(d->sites, q->lane, a);
 	slot->expires_us = memory_until(a, answer, now_us);
-	if (a->state == DNSBL_LISTED)
-		log_listings(rec, q->lane);
-	else if (a->error != NULL)
-		log_failure(rec, q->lane, a->error);
-	dnsbl_score_add(d->sites, &rec->score, q->lane);
-	settle(rec);
+	if (health_note(d->health, q->lane, a)) {
+		hold(d, slot);
+		a->state = DNSBL_PENDING;
+		return;
+	}
+	admit(rec, q->lane);
+}
+
+static void
+rescore(struct record *rec)
+{
+	const struct dnsbl_sites *s = rec->dnsbl->sites;
+
+	score_reset(s, &rec->score, rec->answers);
+	for (size_t i = 0; i < s->count; i++)
+		if (rec->answers[i].state != DNSBL_PENDING)
+			dnsbl_score_add(s, &rec->score, i);
+}
+
+struct change {
+	struct dnsbl *dnsbl;
+	size_t domain;
+};
+
+static void
+apply_quarantine(struct map_node *node, void *arg)
+{
+	const struct change *change = arg;
+	struct record *rec = container_of(node, struct record, node);
+
+	if (disown(rec, change->domain) && rec->refs > 0) {
+		rescore(rec);
+		settle(rec);
+	}
+}
+
+static void
+decide_held(struct dnsbl *d, size_t domain)
+{
+	for (struct slot *slot = d->held, *next; slot != NULL; slot = next) {
+		struct record *rec = record_of(slot);
+
+		next = slot->held_next;
+		if (slot->query.lane != domain)
+			continue;
+		unhold(slot);
+		rec->answers[domain].state = DNSBL_LISTED;
+		admit(rec, domain);
+	}
+}
+
+/* Called from a batch or from the health's timer; only the latter has nobody to deliver after it. */
+static void
+on_health(void *arg, size_t domain)
+{
+	struct change change = { arg, domain };
+	struct dnsbl *d = arg;
+
+	decide_held(d, domain);
+	if (health_quarantined(d->health, domain) != NULL)
+		map_each(&d->by_client, apply_quarantine, &change);
+	if (d->ready.next != &d->ready)
+		watch_kick(&d->kick);
 }
 
 static void
@@ -288,11 +402,14 @@ on_deadline(struct deadline *deadline)
 
 		if (a->state != DNSBL_PENDING)
 			continue;
+		unhold(&rec->slots[i]);
 		resolver_cancel(d->resolver, &rec->slots[i].query);
 		log_timeout(rec, i);
 		a->us = (uint32_t)(loop_now_us(d->loop) - rec->slots[i].at_us);
 		a->state = DNSBL_FAILED; /* fail open */
 		a->error = query_status_text(QUERY_TIMEOUT);
+		a->count = 0;
+		(void)health_note(d->health, i, a);
 		dnsbl_score_add(d->sites, &rec->score, i);
 	}
 	settle(rec);
@@ -344,6 +461,9 @@ record_stop(struct record *rec)
 	deadline_disarm(&rec->deadline);
 	for (size_t i = 0; i < d->sites->count; i++) {
 		resolver_cancel(d->resolver, &rec->slots[i].query);
+		if (rec->slots[i].held_in != NULL)
+			rec->slots[i].expires_us = 0;
+		unhold(&rec->slots[i]);
 		worth = worth || rec->slots[i].expires_us != 0;
 	}
 	return worth;
@@ -390,13 +510,15 @@ record_new(struct dnsbl *d, const struct addr *client, uint64_t hash)
 
 /* No public list knows a private address. Loopback is asked about: nobody else's host can have it. */
 static const char *
-why_not_ask(const struct domain *domain, const struct addr *client)
+why_not_ask(const struct dnsbl *d, size_t index, const struct addr *client)
 {
+	const struct domain *domain = &d->sites->domains[index];
+
 	if (addr_is_private(client) && !addr_is_loopback(client))
 		return "private client";
 	if ((domain->families & (client->family == 4 ? FAMILY_V4 : FAMILY_V6)) == 0)
 		return "list has no addresses of this family";
-	return NULL;
+	return health_quarantined(d->health, index);
 }
 
 static bool
@@ -423,7 +545,7 @@ ask_domain(struct record *rec, size_t domain)
 	struct dnsbl *d = rec->dnsbl;
 	struct slot *slot = &rec->slots[domain];
 	struct dnsbl_answer *a = &rec->answers[domain];
-	const char *why_not = why_not_ask(&d->sites->domains[domain], &rec->client);
+	const char *why_not = why_not_ask(d, domain, &rec->client);
 	int64_t now_us = loop_now_us(d->loop);
 
 	if (why_not != NULL) {
@@ -548,6 +670,7 @@ dnsbl_new(struct loop *loop, const struct dnsbl_sites *s, size_t clients_max, st
 	deadline_queue_init(&d->deadlines, loop, s->timeout_ms * 1000, on_deadline);
 	watch_init_timer(&d->kick, loop, on_kick, d);
 	resolver_after_batch(d->resolver, deliver, d);
+	d->health = health_new(loop, d->resolver, s, on_health, d);
 	return d;
 }
 
@@ -560,10 +683,29 @@ dnsbl_free(struct dnsbl **handle)
 		return;
 	watch_stop(&d->kick);
 	deadline_queue_fini(&d->deadlines);
+	health_free(&d->health);
 	resolver_free(&d->resolver);
 	map_fini(&d->by_client);
 	pool_free(&d->records);
 	pool_free(&d->asks);
 	free(d);
 	*handle = NULL;
+}
+
+void
+dnsbl_client_passed(struct dnsbl *d, const struct addr *client)
+{
+	health_passed(d->health, client);
+}
+
+const struct dnsbl_health *
+dnsbl_health(const struct dnsbl *d, size_t domain)
+{
+	return health_get(d->health, domain);
+}
+
+bool
+dnsbl_probing(const struct dnsbl *d)
+{
+	return health_probing(d->health);
 }

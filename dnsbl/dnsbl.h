@@ -33,6 +33,7 @@ void dnsbl_sites_free(struct dnsbl_sites **);
 size_t dnsbl_domain_count(const struct dnsbl_sites *); /* 0: the test is off */
 /* The name as shown to clients and in logs meant for others: after the reply map, secrets masked. */
 const char *dnsbl_domain_shown(const struct dnsbl_sites *, size_t domain);
+size_t dnsbl_domain_find(const struct dnsbl_sites *, struct span name); /* dnsbl_domain_count() if there is none */
 
 /* What is known of one client, at once or when every answer is in. */
 #define DNSBL_ANSWERS_MAX 16 /* A records kept of one answer; more make it a broken answer */
@@ -107,5 +108,31 @@ struct dnsbl_ask *dnsbl_ask(struct dnsbl *, const struct addr *client, dnsbl_don
 void dnsbl_release(struct dnsbl_ask **);
 /* The score so far; borrowed, valid until release or the next turn. Never null. */
 const struct dnsbl_score *dnsbl_ask_score(struct dnsbl_ask *);
+
+/*
+ * Says that a client has passed. A list that suddenly lists such clients is not obeyed (spike guard); call
+ * it for every pass, the room keeps the last few.
+ */
+void dnsbl_client_passed(struct dnsbl *, const struct addr *client);
+
+/* The health of a list, as this process sees it. Borrowed; it changes with the loop. */
+enum dnsbl_health_state {
+	DNSBL_UNKNOWN, /* not probed yet */
+	DNSBL_HEALTHY,
+	DNSBL_SUSPECT, /* lacks a test point; obeyed */
+	DNSBL_BLOCKED, /* answers with error codes, which do not count */
+	DNSBL_DEAD,    /* silent, or lists the world */
+};
+struct dnsbl_health {
+	enum dnsbl_health_state state;
+	bool quarantined;           /* neither asked nor obeyed until a probe finds it well */
+	const char *reason, *advice; /* static text; null if there is nothing to say */
+	uint64_t answers, listed, failed, distrusted; /* about clients, from the wire, since the start */
+	uint64_t us_total;
+	uint32_t us_max;
+};
+const struct dnsbl_health *dnsbl_health(const struct dnsbl *, size_t domain);
+const char *dnsbl_health_word(enum dnsbl_health_state);
+bool dnsbl_probing(const struct dnsbl *); /* probes are out */
 
 #endif

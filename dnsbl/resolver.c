@@ -18,7 +18,9 @@
 #define TCP_WINDOW 32
 #define SOCKET_BUFFER (1 << 20)
 #define TICK_MS 100
-#define TRY_MS 1200           /* then the question is sent again, to the next server if there is one */
+#define TRY_MS 1200           /* then the question is sent once more, to the next server if there is one */
+#define TRY_DOUBLINGS 2       /* the second try waits twice as long, the third four times */
+#define FLIGHT_MS 5000        /* an earlier try may still answer until then */
 #define TRIES_MAX 8
 #define FAST_US 20000         /* an answer faster than this comes from the server's memory */
 #define REST_US 250000        /* a server that refuses packets gets no more for so long */
@@ -52,8 +54,10 @@ struct server {
 
 struct flight {
 	struct query *query; /* null: forgotten */
+	struct flight *next; /* of the same query */
+	struct flight *ring_prev, *ring_next;
 	struct channel *channel;
-	int64_t sent_at_us;
+	int64_t sent_at_us, late_at_us; /* late_at_us: 0 once it was */
 	uint16_t lane;
 	struct question question;
 };
@@ -74,6 +78,7 @@ struct resolver {
 	struct query waiting; /* head of a ring */
 	unsigned waiting_count, in_flight;
 	struct pool *flights;
+	struct flight flying; /* head of a ring */
 	struct channel *retired;
 	struct watch tick, kick;
 	bool busy;      /* inside c-ares or a batch: no pumping */
@@ -199,7 +204,7 @@ channel_init(struct channel *c)
 	struct ares_options o = {
 		.flags = ARES_FLAG_NOCHECKRESP | ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_STAYOPEN |
 		    (c->tcp ? ARES_FLAG_USEVC : ARES_FLAG_IGNTC),
-		.timeout = TRY_MS,
+		.timeout = FLIGHT_MS,
 		.tries = 1,
 		.ndots = 1,
 		.servers = &nowhere,
@@ -411,6 +416,15 @@ other_server_left(const struct resolver *r, const struct query *q)
 	return q->failed_servers != (1u << r->server_count) - 1;
 }
 
+static void
+wait_again(struct resolver *r, struct query *q)
+{
+	if (q->next != NULL)
+		return;
+	ring_insert(&r->waiting, q);
+	r->waiting_count++;
+}
+
 /* True if the question goes out once more. */
 static bool
 again(struct resolver *r, struct query *q, int status, const struct server *s)
@@ -433,15 +447,41 @@ again(struct resolver *r, struct query *q, int status, const struct server *s)
 }
 
 static void
+flight_detach(struct flight *f)
+{
+	struct flight **p;
+
+	if (f->query == NULL)
+		return;
+	for (p = &f->query->flight; *p != f; p = &(*p)->next)
+		continue;
+	*p = f->next;
+	f->query = NULL;
+}
+
+/* One flight of a question has landed. A failure says nothing while another is in the air or to come. */
+static void
 finish(struct resolver *r, struct query *q, int status, const struct answer *answer, const struct server *s)
 {
-	if (status != ANSWER_FOUND && status != ANSWER_NONE && again(r, q, status, s)) {
-		ring_insert(&r->waiting, q);
-		r->waiting_count++;
+	bool final = status == ANSWER_FOUND || status == ANSWER_NONE;
+
+	if (!final && status != ANSWER_TRUNCATED && query_is_out(q))
+		return;
+	if (!final && again(r, q, status, s)) {
+		wait_again(r, q);
 		return;
 	}
+	resolver_cancel(r, q);
 	r->completed = true;
 	q->kind->done(q, status, answer);
+}
+
+static void
+lane_failed(struct server *s, struct lane *lane)
+{
+	if (lane->answers)
+		server_lost(s);
+	lane->answers = false;
 }
 
 /* What c-ares has to say about a question, judged for the server and the lane it went by. */
@@ -449,24 +489,31 @@ static int
 flight_judge(struct flight *f, int ares_status, const unsigned char *packet, int len, struct answer *answer)
 {
 	struct server *s = f->channel->server;
-	struct lane *lane = &s->resolver->lanes[f->lane];
-	int status = QUERY_TIMEOUT;
+	struct resolver *r = s->resolver;
 
 	if (ares_status == ARES_SUCCESS && packet != NULL && len > 0) {
-		status = answer_parse(answer, packet, (size_t)len, &f->question);
-		server_good(s, loop_now_us(s->resolver->loop) - f->sent_at_us);
-		s->resolver->stats.answered++;
-	} else {
-		s->resolver->stats.timeouts++;
+		r->stats.answered++;
+		r->lanes[f->lane].answers = true;
+		server_good(s, loop_now_us(r->loop) - f->sent_at_us);
+		return answer_parse(answer, packet, (size_t)len, &f->question);
+	}
+	r->stats.timeouts++;
+	if (ares_status != ARES_ETIMEOUT) {
+		s->rest_until_us = loop_now_us(r->loop) + REST_US;
 		if (!f->channel->tcp)
 			server_bad(s);
-		if (ares_status != ARES_ETIMEOUT)
-			s->rest_until_us = loop_now_us(s->resolver->loop) + REST_US;
-		else if (lane->answers)
-			server_lost(s);
 	}
-	lane->answers = status != QUERY_TIMEOUT;
-	return status;
+	return QUERY_TIMEOUT;
+}
+
+static void
+flight_free(struct resolver *r, struct flight *f)
+{
+	flight_detach(f);
+	f->ring_prev->ring_next = f->ring_next;
+	f->ring_next->ring_prev = f->ring_prev;
+	lane_release(r, &r->lanes[f->lane]);
+	pool_give(r->flights, f);
 }
 
 static void
@@ -477,7 +524,7 @@ on_answer(void *arg, int ares_status, int timeouts, unsigned char *packet, int l
 	struct server *s = c->server;
 	struct resolver *r = s->resolver;
 	struct query *q = f->query;
-	struct answer answer = { .ttl = -1, .memory_ttl = -1 };
+	struct answer answer;
 	int status;
 
 	(void)timeouts;
@@ -486,28 +533,70 @@ on_answer(void *arg, int ares_status, int timeouts, unsigned char *packet, int l
 	r->in_flight--;
 	if (ares_status == ARES_EDESTRUCTION)
 		return;
+	answer.count = 0;
+	answer.ttl = answer.memory_ttl = -1;
+	answer.name[0] = '\0';
 	status = flight_judge(f, ares_status, packet, len, &answer);
-	lane_release(r, &r->lanes[f->lane]);
-	if (q != NULL)
-		q->flight = NULL;
-	pool_give(r->flights, f);
+	flight_free(r, f);
 	if (q != NULL)
 		finish(r, q, status, &answer, s);
+}
+
+/* Not given up: what was sent may still be answered. But it is asked once more. */
+static void
+flight_late(struct resolver *r, struct flight *f)
+{
+	struct query *q = f->query;
+
+	f->late_at_us = 0;
+	server_bad(f->channel->server);
+	lane_failed(f->channel->server, &r->lanes[f->lane]);
+	if (q != NULL && again(r, q, QUERY_TIMEOUT, f->channel->server))
+		wait_again(r, q);
+}
+
+static void
+find_late(struct resolver *r)
+{
+	int64_t now_us = loop_now_us(r->loop);
+
+	for (struct flight *f = r->flying.ring_next; f != &r->flying; f = f->ring_next)
+		if (f->late_at_us != 0 && f->late_at_us <= now_us)
+			flight_late(r, f);
+}
+
+static int64_t
+try_us(const struct query *q)
+{
+	return (int64_t)TRY_MS * 1000 << (q->tries < TRY_DOUBLINGS ? q->tries : TRY_DOUBLINGS);
+}
+
+static struct flight *
+flight_new(struct resolver *r, struct query *q, struct channel *c)
+{
+	struct flight *f = pool_take(r->flights);
+
+	assert(f != NULL);
+	f->query = q;
+	f->next = q->flight;
+	q->flight = f;
+	f->channel = c;
+	f->lane = q->lane;
+	f->sent_at_us = loop_now_us(r->loop);
+	f->late_at_us = f->sent_at_us + try_us(q);
+	f->ring_prev = r->flying.ring_prev;
+	f->ring_next = &r->flying;
+	f->ring_prev->ring_next = f->ring_next->ring_prev = f;
+	return f;
 }
 
 static void
 launch(struct resolver *r, struct query *q, struct channel *c)
 {
-	struct flight *f = pool_take(r->flights);
+	struct flight *f = flight_new(r, q, c);
 	uint8_t packet[QUERY_MAX];
 	size_t len;
 
-	assert(f != NULL);
-	f->query = q;
-	f->channel = c;
-	f->lane = q->lane;
-	f->sent_at_us = loop_now_us(r->loop);
-	q->flight = f;
 	q->kind->question(q, &f->question);
 	len = query_write(packet, next_id(r), &f->question);
 	c->in_flight++;
@@ -597,6 +686,7 @@ on_tick(int fd, short what, void *arg)
 	for (struct channel *c = r->retired; c != NULL; c = c->next_retired)
 		process_timeouts(c);
 	free_retired(r);
+	find_late(r);
 	end_batch(r);
 }
 
@@ -624,6 +714,7 @@ resolver_new(struct loop *loop, const struct endpoint *servers, size_t count, si
 	r->lane_count = lanes;
 	r->lanes = mem_array(lanes, sizeof *r->lanes);
 	ring_init(&r->waiting);
+	r->flying.ring_prev = r->flying.ring_next = &r->flying;
 	for (size_t i = 0; i < lanes; i++)
 		ring_init(&r->lanes[i].parked);
 	r->flights = pool_new(count * (CHANNELS * CHANNEL_WINDOW + TCP_WINDOW), sizeof(struct flight));
@@ -680,10 +771,8 @@ resolver_ask(struct resolver *r, struct query *q, bool urgent)
 void
 resolver_cancel(struct resolver *r, struct query *q)
 {
-	if (q->flight != NULL) {
-		q->flight->query = NULL;
-		q->flight = NULL;
-	}
+	while (q->flight != NULL)
+		flight_detach(q->flight);
 	if (q->next != NULL)
 		unqueue(r, q);
 }

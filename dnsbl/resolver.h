@@ -27,7 +27,7 @@ struct query_kind {
 /* One question, part of its owner's struct. Zero-initialised, then kind and lane set. */
 struct query {
 	struct query *prev, *next;  /* waiting; null otherwise */
-	struct flight *flight;      /* on the wire; null otherwise */
+	struct flight *flight;      /* on the wire, the last try first; null otherwise */
 	const struct query_kind *kind;
 	uint16_t lane;
 	uint8_t tries, failed_servers; /* failed_servers: a bit a server */

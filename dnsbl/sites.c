@@ -373,3 +373,13 @@ dnsbl_domain_shown(const struct dnsbl_sites *s, size_t domain)
 {
 	return s->domains[domain].shown;
 }
+
+size_t
+dnsbl_domain_find(const struct dnsbl_sites *s, struct span name)
+{
+	size_t i = 0;
+
+	while (i < s->count && !span_is(name, s->domains[i].name))
+		i++;
+	return i;
+}
