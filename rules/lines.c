@@ -96,7 +96,7 @@ read_physical(struct lines *l)
 			l->nul_seen = true;
 			n = drop_nul(l->held, n);
 		}
-		while (n > 0 && isspace((unsigned char)l->held[n - 1]))
+		while (n > 0 && (l->held[n - 1] == '\n' || l->held[n - 1] == '\r'))
 			n--;
 		while (blank < n && isspace((unsigned char)l->held[blank]))
 			blank++;
@@ -111,6 +111,15 @@ read_physical(struct lines *l)
 		diag_add(l->diag, l->level, l->name, 0, "cannot be read: %s", strerror(errno));
 	}
 	return false;
+}
+
+static struct span
+trim_end(char *p, size_t len)
+{
+	while (len > 0 && isspace((unsigned char)p[len - 1]))
+		len--;
+	p[len] = '\0';
+	return (struct span){ p, len };
 }
 
 /*
@@ -142,7 +151,7 @@ lines_next(struct lines *l, struct span *text, unsigned *first)
 		if (begins)
 			*first = l->line;
 		if (begins && stands_alone(l)) {
-			*text = (struct span){ l->held, (size_t)l->held_len };
+			*text = trim_end(l->held, (size_t)l->held_len);
 			l->held_len = -1;
 			return true;
 		}
@@ -155,7 +164,7 @@ lines_next(struct lines *l, struct span *text, unsigned *first)
 			dyn_put(&l->text, l->held, (size_t)l->held_len);
 		l->held_len = -1;
 	}
-	*text = dyn_span(&l->text);
+	*text = l->text.len > 0 ? trim_end(l->text.p, l->text.len) : SPAN("");
 	return l->text.len > 0;
 }
 
