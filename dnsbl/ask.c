@@ -25,7 +25,7 @@ struct link {
 /* The question to one list about one client. Its lane is the index of the domain. */
 struct slot {
 	struct query query;
-	int64_t at_us;      /* asked; once answered, answered */
+	int64_t at_us;	    /* asked; once answered, answered */
 	int64_t expires_us; /* the answer may be used again until then; 0: never */
 	/* A listing whose list is being probed is held: pending until that is over. */
 	struct slot **held_in, *held_next;
@@ -128,7 +128,8 @@ is_settled(const struct record *rec)
 		return false;
 	outlook = dnsbl_score_outlook(s, &rec->score);
 	/* That someone will merely pass shortens no pause, so the rest may as well come in. */
-	return outlook == DNSBL_WILL_ALLOW || (outlook == DNSBL_WILL_FAIL && s->early == EARLY_BOTH);
+	return outlook == DNSBL_WILL_ALLOW ||
+	       (outlook == DNSBL_WILL_FAIL && s->early == EARLY_BOTH);
 }
 
 static void
@@ -196,7 +197,8 @@ log_listings(const struct record *rec, size_t domain)
 	addr_format(&rec->client, client);
 	for (uint8_t i = 0; i < a->count; i++)
 		log_info("addr %s listed by domain %s as %u.%u.%u.%u", client,
-		    rec->dnsbl->sites->domains[domain].shown, a->ip[i][0], a->ip[i][1], a->ip[i][2], a->ip[i][3]);
+		    rec->dnsbl->sites->domains[domain].shown, a->ip[i][0], a->ip[i][1], a->ip[i][2],
+		    a->ip[i][3]);
 }
 
 /* The name asked for, as far as it may be shown. */
@@ -204,7 +206,8 @@ static void
 put_query_name(struct buf *out, const struct addr *client, const char *domain)
 {
 	if (client->family == 4)
-		buf_printf(out, "%u.%u.%u.%u.", client->ip[3], client->ip[2], client->ip[1], client->ip[0]);
+		buf_printf(out, "%u.%u.%u.%u.", client->ip[3], client->ip[2], client->ip[1],
+		    client->ip[0]);
 	for (int i = 15; client->family == 6 && i >= 0; i--)
 		buf_printf(out, "%x.%x.", client->ip[i] & 15u, client->ip[i] >> 4);
 	buf_puts(out, domain);
@@ -222,7 +225,8 @@ log_failure(struct record *rec, size_t domain, const char *why)
 		return;
 	put_query_name(&name, &rec->client, d->sites->domains[domain].shown);
 	if (held > 0)
-		log_warning("dnsblog_query: lookup error for DNS query %s: %s (and %u more)", text, why, held);
+		log_warning("dnsblog_query: lookup error for DNS query %s: %s (and %u more)", text,
+		    why, held);
 	else
 		log_warning("dnsblog_query: lookup error for DNS query %s: %s", text, why);
 }
@@ -351,7 +355,8 @@ decide_held(struct dnsbl *d, size_t domain)
 	}
 }
 
-/* Called from a batch or from the health's timer; only the latter has nobody to deliver after it. */
+/* Called from a batch or from the health's timer; only the latter has nobody to deliver after it.
+ */
 static void
 on_health(void *arg, size_t domain)
 {
@@ -386,8 +391,8 @@ log_timeout(struct record *rec, size_t domain)
 	unsigned held;
 
 	if (log_allowed(&d->timeout_limit, loop_now_us(d->loop), &held))
-		log_warning("dnsblog reply timeout %llds for %s", (long long)(d->sites->timeout_ms / 1000),
-		    d->sites->domains[domain].shown);
+		log_warning("dnsblog reply timeout %llds for %s",
+		    (long long)(d->sites->timeout_ms / 1000), d->sites->domains[domain].shown);
 }
 
 /* The lists that have not answered by now have lost their vote. */
@@ -508,7 +513,8 @@ record_new(struct dnsbl *d, const struct addr *client, uint64_t hash)
 	return rec;
 }
 
-/* No public list knows a private address. Loopback is asked about: nobody else's host can have it. */
+/* No public list knows a private address. Loopback is asked about: nobody else's host can have it.
+ */
 static const char *
 why_not_ask(const struct dnsbl *d, size_t index, const struct addr *client)
 {
@@ -608,7 +614,9 @@ dnsbl_ask(struct dnsbl *d, const struct addr *client, dnsbl_done_fn *done, void 
 		return NULL; /* fail open */
 	}
 	rec->refs++;
-	*ask = (struct dnsbl_ask){ .record = rec, .in = &rec->asks, .next = rec->asks, .done = done, .arg = arg };
+	*ask = (struct dnsbl_ask){
+		.record = rec, .in = &rec->asks, .next = rec->asks, .done = done, .arg = arg
+	};
 	if (ask->next != NULL)
 		ask->next->in = &ask->next;
 	rec->asks = ask;
@@ -655,7 +663,8 @@ struct dnsbl *
 dnsbl_new(struct loop *loop, const struct dnsbl_sites *s, size_t clients_max, struct diag *diag)
 {
 	struct dnsbl *d = mem_alloc(sizeof *d);
-	size_t record_size = sizeof(struct record) + s->count * (sizeof(struct slot) + sizeof(struct dnsbl_answer));
+	size_t record_size =
+	    sizeof(struct record) + s->count * (sizeof(struct slot) + sizeof(struct dnsbl_answer));
 
 	(void)diag;
 	d->loop = loop;

@@ -8,9 +8,9 @@
 /* A scanner over the pattern; a token is a run of digits or one other byte, empty at the end. */
 struct scan {
 	struct span text;
-	size_t pos;        /* after the token */
+	size_t pos; /* after the token */
 	struct span token;
-	unsigned value;    /* of a number; 256 for anything that is not one within 0..255 */
+	unsigned value; /* of a number; 256 for anything that is not one within 0..255 */
 	struct buf *err;
 };
 
@@ -230,7 +230,7 @@ static bool
 pattern_match(const struct dnsbl_filter *f, const uint8_t ip[4])
 {
 	return octets_have(f->octets[0], ip[0]) && octets_have(f->octets[1], ip[1]) &&
-	    octets_have(f->octets[2], ip[2]) && octets_have(f->octets[3], ip[3]);
+	       octets_have(f->octets[2], ip[2]) && octets_have(f->octets[3], ip[3]);
 }
 
 bool

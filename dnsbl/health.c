@@ -10,23 +10,23 @@
 
 #define LOG_PROGRAM "dnsblog"
 
-#define PROBE_MS 3000      /* a probe without an answer by then has failed */
-#define HOLD_MS 300        /* how long a listing waits for the outcome of an alarm */
+#define PROBE_MS 3000 /* a probe without an answer by then has failed */
+#define HOLD_MS 300   /* how long a listing waits for the outcome of an alarm */
 #define RECHECK_MIN_MS 5000
 #define RECHECK_MAX_MS 60000
-#define FAILURES_ALARM 20  /* failures in a row, then the list is probed */
-#define RUN_ALARM 8        /* listings in a row, then the list is probed */
-#define RUN_ALARM_ALL 16   /* the same, all workers together */
+#define FAILURES_ALARM 20 /* failures in a row, then the list is probed */
+#define RUN_ALARM 8	  /* listings in a row, then the list is probed */
+#define RUN_ALARM_ALL 16  /* the same, all workers together */
 #define PASSED_KEPT 64
 #define PASSED_ASKED 4
-#define PASSED_GUILTY 3    /* so many of them listed: it lists everyone */
+#define PASSED_GUILTY 3 /* so many of them listed: it lists everyone */
 
 enum probe_id {
-	PROBE_LISTED,   /* 127.0.0.2: must be listed */
+	PROBE_LISTED,	/* 127.0.0.2: must be listed */
 	PROBE_UNLISTED, /* 127.0.0.1: must not be */
-	PROBE_NAME,     /* a random label: cannot be */
-	PROBE_ADDRESS,  /* a random address of a reserved net: cannot be */
-	PROBE_PASSED,   /* clients that passed lately: should not be */
+	PROBE_NAME,	/* a random label: cannot be */
+	PROBE_ADDRESS,	/* a random address of a reserved net: cannot be */
+	PROBE_PASSED,	/* clients that passed lately: should not be */
 	PROBES = PROBE_PASSED + PASSED_ASKED
 };
 
@@ -93,13 +93,14 @@ test_point(const struct domain *d, uint8_t last)
 	return a;
 }
 
-/* 240/4 is reserved (RFC 1112 §4), 100::/64 discarded (RFC 6666): no client has such an address. */
+/* 240/4 is reserved (RFC 1112 §4), 100::/64 discarded (RFC 6666): no client has one. */
 static struct addr
 impossible_address(const struct domain *d)
 {
 	uint32_t r = random_u32();
-	struct addr a = { .family = 4, .ip = { (uint8_t)(240 + r % 15), (uint8_t)(r >> 8), (uint8_t)(r >> 16),
-	    (uint8_t)(1 + (r >> 24) % 254) } };
+	struct addr a = { .family = 4,
+		.ip = { (uint8_t)(240 + r % 15), (uint8_t)(r >> 8), (uint8_t)(r >> 16),
+		    (uint8_t)(1 + (r >> 24) % 254) } };
 
 	if ((d->families & FAMILY_V4) != 0)
 		return a;
@@ -159,8 +160,9 @@ send_passed(struct list *l, const struct domain *d)
 		return;
 	for (size_t i = 0; i < PASSED_ASKED && i < known; i++) {
 		struct probe *p = &l->probes[PROBE_PASSED + i];
-		const struct addr *client =
-		    l->quarantined && p->client.family != 0 ? &p->client : &h->passed[(random_u32() + i) % known];
+		const struct addr *client = l->quarantined && p->client.family != 0
+						? &p->client
+						: &h->passed[(random_u32() + i) % known];
 		uint8_t family = client->family == 4 ? FAMILY_V4 : FAMILY_V6;
 
 		if ((d->families & family) != 0)
@@ -246,9 +248,11 @@ judge(const struct list *l)
 		return (struct finding){ DNSBL_DEAD, true, "it lists what cannot be listed",
 			"the list has probably ended: remove it from postscreen_dnsbl_sites" };
 	if (passed_listed(l) >= PASSED_GUILTY)
-		return (struct finding){ DNSBL_DEAD, true, "it lists clients that have just passed", NULL };
+		return (struct finding){ DNSBL_DEAD, true, "it lists clients that have just passed",
+			NULL };
 	if (listed(l, PROBE_UNLISTED) && l->unlisted_before && (l->alarm || l->quarantined))
-		return (struct finding){ DNSBL_DEAD, true, "it lists 127.0.0.1 since it lists every client", NULL };
+		return (struct finding){ DNSBL_DEAD, true,
+			"it lists 127.0.0.1 since it lists every client", NULL };
 	if (bad != NULL)
 		return (struct finding){ DNSBL_BLOCKED, false, bad->error,
 			"its answers do not count; \"gatehousectl dnsbl health\" says more" };
@@ -256,10 +260,11 @@ judge(const struct list *l)
 		return (struct finding){ DNSBL_DEAD, true, "it does not answer",
 			"look whether the resolver can reach it, or remove it" };
 	if (listed(l, PROBE_UNLISTED))
-		return (struct finding){ DNSBL_SUSPECT, false, "it lists 127.0.0.1 (RFC 5782 section 5)", NULL };
+		return (struct finding){ DNSBL_SUSPECT, false,
+			"it lists 127.0.0.1 (RFC 5782 section 5)", NULL };
 	if (l->probes[PROBE_LISTED].result == DNSBL_NOT_LISTED)
-		return (struct finding){ DNSBL_SUSPECT, false, "it does not list 127.0.0.2 (RFC 5782 section 5)",
-			NULL };
+		return (struct finding){ DNSBL_SUSPECT, false,
+			"it does not list 127.0.0.2 (RFC 5782 section 5)", NULL };
 	return (struct finding){ DNSBL_HEALTHY, false, NULL, NULL };
 }
 
@@ -282,13 +287,16 @@ static void
 log_state(const struct list *l, const struct finding *f)
 {
 	const char *name = l->health->sites->domains[l->domain].shown;
-	enum log_level level = f->state == DNSBL_BLOCKED || f->state == DNSBL_DEAD ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO;
+	enum log_level level = f->state == DNSBL_BLOCKED || f->state == DNSBL_DEAD
+				   ? LOG_LEVEL_WARNING
+				   : LOG_LEVEL_INFO;
 
 	if (f->reason == NULL && l->public.state == DNSBL_UNKNOWN)
 		return;
 	log_line(level, LOG_PROGRAM, "DNSBL %s is %s%s%s%s%s%s", name, dnsbl_health_word(f->state),
-	    f->quarantine ? " and not obeyed" : "", f->reason != NULL ? ": " : "", f->reason != NULL ? f->reason : "",
-	    f->advice != NULL ? "; " : "", f->advice != NULL ? f->advice : "");
+	    f->quarantine ? " and not obeyed" : "", f->reason != NULL ? ": " : "",
+	    f->reason != NULL ? f->reason : "", f->advice != NULL ? "; " : "",
+	    f->advice != NULL ? f->advice : "");
 }
 
 static void
@@ -312,7 +320,8 @@ with_jitter(int64_t ms)
 static void
 schedule(struct list *l)
 {
-	int64_t now_us = loop_now_us(l->health->loop), ms = l->health->sites->probe_interval_s * 1000;
+	int64_t now_us = loop_now_us(l->health->loop),
+		ms = l->health->sites->probe_interval_s * 1000;
 
 	if (l->public.state != DNSBL_DEAD && l->public.state != DNSBL_BLOCKED) {
 		l->recheck_ms = 0;
@@ -457,9 +466,11 @@ health_note(struct health *h, size_t domain, const struct dnsbl_answer *a)
 	struct list *l = &h->lists[domain];
 
 	count(&l->public, a);
-	if (a->state == DNSBL_DISTRUSTED && l->public.state != DNSBL_BLOCKED && l->public.state != DNSBL_DEAD)
-		set_state(l, &(struct finding){ DNSBL_BLOCKED, false, a->error,
-		    "its answers do not count; \"gatehousectl dnsbl health\" says more" });
+	if (a->state == DNSBL_DISTRUSTED && l->public.state != DNSBL_BLOCKED &&
+	    l->public.state != DNSBL_DEAD)
+		set_state(
+		    l, &(struct finding){ DNSBL_BLOCKED, false, a->error,
+			   "its answers do not count; \"gatehousectl dnsbl health\" says more" });
 	if (h->sites->probe_interval_s == 0 || !h->sites->domains[domain].probe)
 		return false;
 	l->run = a->state == DNSBL_LISTED ? l->run + 1 : 0;
@@ -480,8 +491,8 @@ health_passed(struct health *h, const struct addr *client)
 /* The door. */
 
 struct health *
-health_new(struct loop *loop, struct resolver *r, const struct dnsbl_sites *s, health_changed_fn *changed,
-    void *arg)
+health_new(struct loop *loop, struct resolver *r, const struct dnsbl_sites *s,
+    health_changed_fn *changed, void *arg)
 {
 	struct health *h = mem_alloc(sizeof *h);
 	unsigned share = RUN_ALARM_ALL / (s->workers > 0 ? s->workers : 1);

@@ -29,7 +29,9 @@ load_servers(struct dnsbl_sites *s, const struct rules *r, struct diag *diag)
 static void
 load_early(struct dnsbl_sites *s, const struct rules *r, struct diag *diag)
 {
-	static const char *const words[] = { [EARLY_NEVER] = "no", [EARLY_ALLOW] = "allow", [EARLY_BOTH] = "yes" };
+	static const char *const words[] = {
+		[EARLY_NEVER] = "no", [EARLY_ALLOW] = "allow", [EARLY_BOTH] = "yes"
+	};
 	struct place at = place_of(r, P_gatehouse_early_decision, diag);
 	const char *text = rules_text(r, P_gatehouse_early_decision);
 
@@ -38,8 +40,8 @@ load_early(struct dnsbl_sites *s, const struct rules *r, struct diag *diag)
 			s->early = (enum early)i;
 			return;
 		}
-	diag_add(diag, DIAG_ERROR, at.file, at.line, "bad gatehouse_early_decision \"%s\": write no, allow or yes",
-	    text);
+	diag_add(diag, DIAG_ERROR, at.file, at.line,
+	    "bad gatehouse_early_decision \"%s\": write no, allow or yes", text);
 }
 
 /* The reply map's word for a domain, else the domain with its secrets masked. */
@@ -54,7 +56,8 @@ shown_name(const struct table_list *map, const struct place *at, const char *nam
 		return mem_strdup(text);
 	case TABLE_ERROR:
 		diag_add(at->diag, DIAG_ERROR, at->file, at->line,
-		    "postscreen_dnsbl_reply_map has no answer for \"%s\": the table cannot be read", name);
+		    "postscreen_dnsbl_reply_map has no answer for \"%s\": the table cannot be read",
+		    name);
 		break;
 	case TABLE_MISSING:
 		break;
@@ -80,7 +83,8 @@ check_lengths(struct dnsbl_sites *s, const struct place *at)
 	for (size_t i = 0; i < s->count; i++)
 		if (V6_NIBBLES + s->domains[i].wire_len > DNS_NAME_MAX) {
 			diag_add(at->diag, DIAG_WARNING, at->file, at->line,
-			    "DNSBL domain \"%s\" is too long to be asked about IPv6 clients", s->domains[i].name);
+			    "DNSBL domain \"%s\" is too long to be asked about IPv6 clients",
+			    s->domains[i].name);
 			s->domains[i].families &= (uint8_t)~FAMILY_V6;
 		}
 }

@@ -56,12 +56,12 @@ static void
 put_nibble_label(struct question *q, unsigned v)
 {
 	q->bytes[q->len++] = 1;
-	q->bytes[q->len++] = (uint8_t)"0123456789abcdef"[v & 15];
+	q->bytes[q->len++] = (uint8_t) "0123456789abcdef"[v & 15];
 }
 
 bool
-question_reversed(struct question *q, const struct addr *a, const uint8_t *suffix, size_t suffix_len,
-    uint16_t type)
+question_reversed(struct question *q, const struct addr *a, const uint8_t *suffix,
+    size_t suffix_len, uint16_t type)
 {
 	q->len = 0;
 	if (a->family == 4) {
@@ -77,7 +77,8 @@ question_reversed(struct question *q, const struct addr *a, const uint8_t *suffi
 }
 
 bool
-question_label(struct question *q, struct span label, const uint8_t *suffix, size_t suffix_len, uint16_t type)
+question_label(
+    struct question *q, struct span label, const uint8_t *suffix, size_t suffix_len, uint16_t type)
 {
 	q->len = 0;
 	if (label.len > 63)
@@ -122,8 +123,8 @@ skip_name(const uint8_t *packet, size_t len, size_t *pos)
 }
 
 /*
- * A name in text form, pointers followed; each must point before the last, so there is an end. Bytes
- * that no host name has become '?'.
+ * A name in text form, pointers followed; each must point before the last, so there is an end.
+ * Bytes that no host name has become '?'.
  */
 static bool
 read_name(const uint8_t *packet, size_t len, size_t pos, char out[DNS_NAME_MAX + 1])
@@ -147,7 +148,8 @@ read_name(const uint8_t *packet, size_t len, size_t pos, char out[DNS_NAME_MAX +
 			buf_putc(&text, '.');
 		for (unsigned i = 1; i <= c; i++) {
 			int ch = packet[pos + i];
-			bool good = ch < 128 && (isalnum(ch) || ch == '-' || ch == '_' || ch == '/');
+			bool good =
+			    ch < 128 && (isalnum(ch) || ch == '-' || ch == '_' || ch == '/');
 			buf_putc(&text, good ? (char)tolower(ch) : '?');
 		}
 		pos += 1 + c;

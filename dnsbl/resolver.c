@@ -13,18 +13,18 @@
 
 #define LOG_PROGRAM "dnsblog"
 
-#define CHANNELS 4            /* UDP channels a server: a source port each */
-#define CHANNEL_WINDOW 200    /* more than 250 on one socket overrun its buffer */
+#define CHANNELS 4	   /* UDP channels a server: a source port each */
+#define CHANNEL_WINDOW 200 /* more than 250 on one socket overrun its buffer */
 #define TCP_WINDOW 32
 #define SOCKET_BUFFER (1 << 20)
 #define TICK_MS 100
-#define TRY_MS 1200           /* then the question is sent once more, to the next server if there is one */
-#define TRY_DOUBLINGS 2       /* the second try waits twice as long, the third four times */
-#define FLIGHT_MS 5000        /* an earlier try may still answer until then */
+#define TRY_MS 1200 /* then the question is sent once more, to the next server if there is one */
+#define TRY_DOUBLINGS 2 /* the second try waits twice as long, the third four times */
+#define FLIGHT_MS 5000	/* an earlier try may still answer until then */
 #define TRIES_MAX 8
-#define FAST_US 20000         /* an answer faster than this comes from the server's memory */
-#define REST_US 250000        /* a server that refuses packets gets no more for so long */
-#define DEAD_AFTER 4          /* failures in a row */
+#define FAST_US 20000  /* an answer faster than this comes from the server's memory */
+#define REST_US 250000 /* a server that refuses packets gets no more for so long */
+#define DEAD_AFTER 4   /* failures in a row */
 #define DEAD_US_MIN 2000000
 #define DEAD_US_MAX 60000000
 #define CHANNEL_LIFE_US 60000000 /* a source port is used no longer than this off loopback */
@@ -64,8 +64,8 @@ struct flight {
 
 struct lane {
 	unsigned in_flight;
-	bool answers;          /* its last outcome was an answer */
-	struct query parked;   /* head of a ring */
+	bool answers;	     /* its last outcome was an answer */
+	struct query parked; /* head of a ring */
 };
 
 struct resolver {
@@ -81,7 +81,7 @@ struct resolver {
 	struct flight flying; /* head of a ring */
 	struct channel *retired;
 	struct watch tick, kick;
-	bool busy;      /* inside c-ares or a batch: no pumping */
+	bool busy;	/* inside c-ares or a batch: no pumping */
 	bool completed; /* some query was done since the last batch ended */
 	void (*after)(void *arg);
 	void *after_arg;
@@ -154,7 +154,8 @@ on_socket(int fd, short what, void *arg)
 	struct resolver *r = c->server->resolver;
 
 	r->busy = true;
-	ares_process_fd(c->ares, what & WATCH_READ ? fd : ARES_SOCKET_BAD, what & WATCH_WRITE ? fd : ARES_SOCKET_BAD);
+	ares_process_fd(c->ares, what & WATCH_READ ? fd : ARES_SOCKET_BAD,
+	    what & WATCH_WRITE ? fd : ARES_SOCKET_BAD);
 	end_batch(r);
 }
 
@@ -193,8 +194,8 @@ set_server(ares_channel channel, const struct endpoint *at)
 }
 
 /*
- * Everything is said here, so that c-ares reads no file: channels are also made inside the jail. Its own
- * ids are not used (they are weak), nor its retries (they know one server only).
+ * Everything is said here, so that c-ares reads no file: channels are also made inside the jail.
+ * Its own ids are not used (they are weak), nor its retries (they know one server only).
  */
 static bool
 channel_init(struct channel *c)
@@ -202,8 +203,8 @@ channel_init(struct channel *c)
 	static char lookups[] = "b";
 	struct in_addr nowhere = { .s_addr = htonl(INADDR_LOOPBACK) };
 	struct ares_options o = {
-		.flags = ARES_FLAG_NOCHECKRESP | ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_STAYOPEN |
-		    (c->tcp ? ARES_FLAG_USEVC : ARES_FLAG_IGNTC),
+		.flags = ARES_FLAG_NOCHECKRESP | ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES |
+			 ARES_FLAG_STAYOPEN | (c->tcp ? ARES_FLAG_USEVC : ARES_FLAG_IGNTC),
 		.timeout = FLIGHT_MS,
 		.tries = 1,
 		.ndots = 1,
@@ -215,9 +216,9 @@ channel_init(struct channel *c)
 		.socket_send_buffer_size = SOCKET_BUFFER,
 		.socket_receive_buffer_size = SOCKET_BUFFER,
 	};
-	int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_NDOTS | ARES_OPT_SERVERS |
-	    ARES_OPT_DOMAINS | ARES_OPT_LOOKUPS | ARES_OPT_SORTLIST | ARES_OPT_SOCK_STATE_CB |
-	    ARES_OPT_SOCK_SNDBUF | ARES_OPT_SOCK_RCVBUF;
+	int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_NDOTS |
+		   ARES_OPT_SERVERS | ARES_OPT_DOMAINS | ARES_OPT_LOOKUPS | ARES_OPT_SORTLIST |
+		   ARES_OPT_SOCK_STATE_CB | ARES_OPT_SOCK_SNDBUF | ARES_OPT_SOCK_RCVBUF;
 
 	if (ares_init_options(&c->ares, &o, mask) != ARES_SUCCESS)
 		return false;
@@ -258,7 +259,8 @@ channel_is_old(const struct channel *c, int64_t now_us)
 {
 	if (addr_is_loopback(&c->server->at.addr) || c->tcp)
 		return false;
-	return c->sent >= CHANNEL_LIFE_SENT || (c->sent > 0 && now_us - c->born_us >= CHANNEL_LIFE_US);
+	return c->sent >= CHANNEL_LIFE_SENT ||
+	       (c->sent > 0 && now_us - c->born_us >= CHANNEL_LIFE_US);
 }
 
 static struct channel *
@@ -310,8 +312,9 @@ free_retired(struct resolver *r)
 /* Servers. */
 
 /*
- * A server that answers from memory is kept busy by few questions, and more overrun its socket. One that
- * must ask others is slow for each question but not for all together: more, by one a round trip.
+ * A server that answers from memory is kept busy by few questions, and more overrun its socket. One
+ * that must ask others is slow for each question but not for all together: more, by one a round
+ * trip.
  */
 static void
 window_adapt(struct server *s)
@@ -322,7 +325,8 @@ window_adapt(struct server *s)
 		s->credit = 0;
 		s->window += s->window < r->window ? 1 : 0;
 		s->window -= s->window > r->window ? 1 : 0;
-	} else if (r->waiting_count > 0 && ++s->credit >= s->window && s->window < CHANNELS * CHANNEL_WINDOW) {
+	} else if (r->waiting_count > 0 && ++s->credit >= s->window &&
+		   s->window < CHANNELS * CHANNEL_WINDOW) {
 		s->credit = 0;
 		s->window++;
 	}
@@ -332,7 +336,8 @@ static void
 server_good(struct server *s, int64_t rtt_us)
 {
 	if (s->dead_us != 0)
-		log_info("name server %s answers again", addr_format(&s->at.addr, (char[ADDR_TEXT_SIZE]){ 0 }));
+		log_info("name server %s answers again",
+		    addr_format(&s->at.addr, (char[ADDR_TEXT_SIZE]){ 0 }));
 	s->failures = 0;
 	s->dead_us = s->dead_until_us = 0;
 	s->answered_at_us = loop_now_us(s->resolver->loop);
@@ -351,7 +356,8 @@ server_bad(struct server *s)
 		return;
 	if (s->dead_us == 0) {
 		r->stats.server_deaths++;
-		log_warning("name server %s does not answer", addr_format(&s->at.addr, (char[ADDR_TEXT_SIZE]){ 0 }));
+		log_warning("name server %s does not answer",
+		    addr_format(&s->at.addr, (char[ADDR_TEXT_SIZE]){ 0 }));
 	}
 	s->dead_us = s->dead_us == 0 ? DEAD_US_MIN : s->dead_us * 2;
 	if (s->dead_us > DEAD_US_MAX)
@@ -371,7 +377,8 @@ server_lost(struct server *s)
 	s->window = s->window / 2 > 32 ? s->window / 2 : 32;
 }
 
-/* The first that lives and has not failed this question; else the first that lives; else the one dead longest. */
+/* The first that lives and has not failed this question; else the first that lives; else the one
+ * dead longest. */
 static struct server *
 server_pick(struct resolver *r, const struct query *q)
 {
@@ -387,7 +394,8 @@ server_pick(struct resolver *r, const struct query *q)
 			continue;
 		}
 		/* One question is enough to see whether it is back. */
-		if (r->server_count > 1 && ((s->dead_us != 0 && s->in_flight > 0) || now_us < s->rest_until_us))
+		if (r->server_count > 1 &&
+		    ((s->dead_us != 0 && s->in_flight > 0) || now_us < s->rest_until_us))
 			continue;
 		if (living == NULL)
 			living = s;
@@ -459,9 +467,11 @@ flight_detach(struct flight *f)
 	f->query = NULL;
 }
 
-/* One flight of a question has landed. A failure says nothing while another is in the air or to come. */
+/* One flight of a question has landed. A failure says nothing while another is in the air or to
+ * come. */
 static void
-finish(struct resolver *r, struct query *q, int status, const struct answer *answer, const struct server *s)
+finish(struct resolver *r, struct query *q, int status, const struct answer *answer,
+    const struct server *s)
 {
 	bool final = status == ANSWER_FOUND || status == ANSWER_NONE;
 
@@ -486,7 +496,8 @@ lane_failed(struct server *s, struct lane *lane)
 
 /* What c-ares has to say about a question, judged for the server and the lane it went by. */
 static int
-flight_judge(struct flight *f, int ares_status, const unsigned char *packet, int len, struct answer *answer)
+flight_judge(
+    struct flight *f, int ares_status, const unsigned char *packet, int len, struct answer *answer)
 {
 	struct server *s = f->channel->server;
 	struct resolver *r = s->resolver;
@@ -629,8 +640,8 @@ start_tick(struct resolver *r)
 }
 
 /*
- * Sends what the windows allow. A send that fails at once calls back from here: the question then waits
- * again, and a bound on the turns keeps a dead network from turning this into a loop.
+ * Sends what the windows allow. A send that fails at once calls back from here: the question then
+ * waits again, and a bound on the turns keeps a dead network from turning this into a loop.
  */
 static void
 pump(struct resolver *r)
@@ -645,8 +656,8 @@ pump(struct resolver *r)
 		struct server *s = server_pick(r, q);
 		struct channel *c;
 
-		if (s == NULL || s->in_flight >= s->window || loop_now_us(r->loop) < s->rest_until_us ||
-		    (c = channel_get(s, q->tcp)) == NULL)
+		if (s == NULL || s->in_flight >= s->window ||
+		    loop_now_us(r->loop) < s->rest_until_us || (c = channel_get(s, q->tcp)) == NULL)
 			break;
 		if (lane_is_full(r, q, s)) {
 			ring_remove(q);
@@ -670,7 +681,8 @@ process_timeouts(struct channel *c)
 		ares_process_fd(c->ares, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
 }
 
-/* c-ares looks at its clock only when called; asking it for the next deadline costs a walk over all. */
+/* c-ares looks at its clock only when called; asking it for the next deadline costs a walk over
+ * all. */
 static void
 on_tick(int fd, short what, void *arg)
 {
@@ -703,7 +715,8 @@ on_kick(int fd, short what, void *arg)
 /* The door. */
 
 struct resolver *
-resolver_new(struct loop *loop, const struct endpoint *servers, size_t count, size_t lanes, unsigned window)
+resolver_new(
+    struct loop *loop, const struct endpoint *servers, size_t count, size_t lanes, unsigned window)
 {
 	struct resolver *r = mem_alloc(sizeof *r);
 
@@ -717,7 +730,8 @@ resolver_new(struct loop *loop, const struct endpoint *servers, size_t count, si
 	r->flying.ring_prev = r->flying.ring_next = &r->flying;
 	for (size_t i = 0; i < lanes; i++)
 		ring_init(&r->lanes[i].parked);
-	r->flights = pool_new(count * (CHANNELS * CHANNEL_WINDOW + TCP_WINDOW), sizeof(struct flight));
+	r->flights =
+	    pool_new(count * (CHANNELS * CHANNEL_WINDOW + TCP_WINDOW), sizeof(struct flight));
 	watch_init_timer(&r->tick, loop, on_tick, r);
 	watch_init_timer(&r->kick, loop, on_kick, r);
 	for (size_t i = 0; i < count; i++) {
@@ -801,5 +815,6 @@ resolver_stats(const struct resolver *r, struct resolver_stats *out)
 const char *
 query_status_text(int status)
 {
-	return status == QUERY_TIMEOUT ? "no answer in time" : answer_status_text((enum answer_status)status);
+	return status == QUERY_TIMEOUT ? "no answer in time"
+				       : answer_status_text((enum answer_status)status);
 }

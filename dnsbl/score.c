@@ -20,7 +20,8 @@ score_reset(const struct dnsbl_sites *s, struct dnsbl_score *score, struct dnsbl
 }
 
 void
-dnsbl_score_begin(const struct dnsbl_sites *s, struct dnsbl_score *score, struct dnsbl_answer *answers)
+dnsbl_score_begin(
+    const struct dnsbl_sites *s, struct dnsbl_score *score, struct dnsbl_answer *answers)
 {
 	score_reset(s, score, answers);
 	memset(answers, 0, score->count * sizeof *answers);
@@ -31,7 +32,8 @@ dnsbl_score_begin(const struct dnsbl_sites *s, struct dnsbl_score *score, struct
 static bool
 pair_matches(const struct pair *p, const struct dnsbl_answer *a)
 {
-	return p->any ? a->count > 0 : filter_match_any(&p->filter, (const uint8_t (*)[4])a->ip, a->count);
+	return p->any ? a->count > 0
+		      : filter_match_any(&p->filter, (const uint8_t(*)[4])a->ip, a->count);
 }
 
 static void
@@ -93,7 +95,8 @@ dnsbl_score_end(const struct dnsbl_sites *s, struct dnsbl_score *score)
 }
 
 void
-dnsbl_score_range(const struct dnsbl_sites *s, const struct dnsbl_score *score, int *lowest, int *highest)
+dnsbl_score_range(
+    const struct dnsbl_sites *s, const struct dnsbl_score *score, int *lowest, int *highest)
 {
 	int plus = score->plus, minus = score->minus;
 

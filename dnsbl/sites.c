@@ -22,9 +22,11 @@ struct site {
 #define PUT(span) (int)(span).len, (span).p
 
 static void
-fault(const struct place *at, enum diag_level level, const char *problem, struct span what, struct span site)
+fault(const struct place *at, enum diag_level level, const char *problem, struct span what,
+    struct span site)
 {
-	diag_add(at->diag, level, at->file, at->line, "%s \"%.*s\" in \"%.*s\"", problem, PUT(what), PUT(site));
+	diag_add(at->diag, level, at->file, at->line, "%s \"%.*s\" in \"%.*s\"", problem, PUT(what),
+	    PUT(site));
 }
 
 /* The part before the first `mark`, and the part after it; false if there is no mark. */
@@ -159,8 +161,9 @@ parse_option(struct site *s, struct span text, const struct place *at)
 				options[i].apply(s);
 				return true;
 			}
-	fault(at, DIAG_ERROR, "bad DNSBL site option (family=ipv4|ipv6|any, truth=no, probe=no, alive=yes)",
-	    text, s->text);
+	fault(at, DIAG_ERROR,
+	    "bad DNSBL site option (family=ipv4|ipv6|any, truth=no, probe=no, alive=yes)", text,
+	    s->text);
 	return false;
 }
 
@@ -174,7 +177,8 @@ open_braces(struct site *s, struct span *plain, const struct place *at)
 	if (s->text.p[0] != '{')
 		return true;
 	if (s->text.p[s->text.len - 1] != '}' || s->text.len < 2) {
-		diag_add(at->diag, DIAG_ERROR, at->file, at->line, "missing \"}\" in \"%.*s\"", PUT(s->text));
+		diag_add(at->diag, DIAG_ERROR, at->file, at->line, "missing \"}\" in \"%.*s\"",
+		    PUT(s->text));
 		return false;
 	}
 	rest = (struct span){ s->text.p + 1, s->text.len - 2 };
@@ -256,7 +260,8 @@ check_domain(const struct site *s, const struct place *at)
 	struct buf out = BUF(name);
 
 	if (why != NULL) {
-		diag_add(at->diag, DIAG_WARNING, at->file, at->line, "\"%.*s\": %s", PUT(s->domain), why);
+		diag_add(at->diag, DIAG_WARNING, at->file, at->line, "\"%.*s\": %s", PUT(s->domain),
+		    why);
 		fault(at, DIAG_ERROR, "bad DNSBL domain name", s->domain, s->text);
 		return false;
 	}
@@ -265,7 +270,8 @@ check_domain(const struct site *s, const struct place *at)
 	if (why == NULL || s->alive)
 		return true;
 	diag_add(at->diag, DIAG_ERROR, at->file, at->line,
-	    "DNSBL domain \"%s\" is dead: %s; remove it (or write \"{ %s, alive=yes }\" to ask it all the same)",
+	    "DNSBL domain \"%s\" is dead: %s; remove it (or write \"{ %s, alive=yes }\" to ask it "
+	    "all the same)",
 	    name, why, name);
 	return false;
 }
@@ -282,7 +288,8 @@ parse_site(struct dnsbl_sites *s, struct span text, const struct place *at)
 	site.has_weight = split(left, '*', &left, &site.weight);
 	site.domain = left;
 	site.has_filter = split(left, '=', &site.domain, &site.filter);
-	if (parse_weight(&site, &pair.weight, at) && parse_filter(&site, &pair, at) && check_domain(&site, at))
+	if (parse_weight(&site, &pair.weight, at) && parse_filter(&site, &pair, at) &&
+	    check_domain(&site, at))
 		domain_add(s, &site, &pair);
 }
 
@@ -296,8 +303,8 @@ sites_parse(struct dnsbl_sites *s, struct span text, const struct place *at)
 }
 
 /*
- * A label of twenty or more letters and digits mixed is a customer's key (Spamhaus DQS: 26); nothing
- * a person would name a zone.
+ * A label of twenty or more letters and digits mixed is a customer's key (Spamhaus DQS: 26);
+ * nothing a person would name a zone.
  */
 static bool
 looks_secret(struct span label)

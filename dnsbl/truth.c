@@ -79,7 +79,8 @@ parse_code(struct dnsbl_sites *s, struct span token, const struct place *at)
 	zone = (struct span){ token.p, (size_t)(mark - token.p) };
 	pattern = (struct span){ mark + 1, token.len - zone.len - 1 };
 	if (!filter_parse(&filter, pattern, &err)) {
-		diag_add(at->diag, DIAG_ERROR, at->file, at->line, "bad DNSBL filter syntax: %s", text);
+		diag_add(
+		    at->diag, DIAG_ERROR, at->file, at->line, "bad DNSBL filter syntax: %s", text);
 		return;
 	}
 	struct error_code *c = code_add(s, span_is(zone, "*") ? SPAN("") : zone);
@@ -115,7 +116,7 @@ code_find(const struct dnsbl_sites *s, const struct domain *d, const uint8_t ip[
 	for (size_t i = 0; i < d->code_count; i++) {
 		const struct error_code *c = &s->codes[d->codes[i]];
 
-		if (filter_match_any(&c->filter, (const uint8_t (*)[4])ip, 1))
+		if (filter_match_any(&c->filter, (const uint8_t(*)[4])ip, 1))
 			return c;
 	}
 	return NULL;

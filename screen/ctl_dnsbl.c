@@ -119,9 +119,11 @@ rules_with(struct ctl *ctl, const struct score_options *o, const char *probe_int
 	if (o->sites != NULL)
 		all[count++] = (struct rules_override){ "postscreen_dnsbl_sites", o->sites };
 	if (o->threshold != NULL)
-		all[count++] = (struct rules_override){ "postscreen_dnsbl_threshold", o->threshold };
+		all[count++] =
+		    (struct rules_override){ "postscreen_dnsbl_threshold", o->threshold };
 	if (probe_interval != NULL)
-		all[count++] = (struct rules_override){ "gatehouse_dnsbl_probe_interval", probe_interval };
+		all[count++] =
+		    (struct rules_override){ "gatehouse_dnsbl_probe_interval", probe_interval };
 	ctl->override = all;
 	ctl->overrides = count;
 	rules = ctl_rules(ctl);
@@ -147,7 +149,8 @@ load_sites(const struct rules *rules)
 static const char *
 take_reply(const struct dnsbl_sites *s, struct dnsbl_score *score, const char *text)
 {
-	struct span rest = span_of(text), name = span_token(&rest, " \t"), word = span_token(&rest, " \t");
+	struct span rest = span_of(text), name = span_token(&rest, " \t"),
+		    word = span_token(&rest, " \t");
 	size_t domain = dnsbl_domain_find(s, name);
 	struct dnsbl_answer *a;
 	int64_t ttl;
@@ -213,9 +216,11 @@ print_site_json(const char *name, const struct dnsbl_answer *a)
 {
 	fputs("{\"site\":", stdout);
 	ctl_json_string(span_of(name));
-	printf(",\"score\":%d,\"state\":\"%s\",\"ttl\":%d,\"answers\":[", a->score, state_words[a->state], a->ttl);
+	printf(",\"score\":%d,\"state\":\"%s\",\"ttl\":%d,\"answers\":[", a->score,
+	    state_words[a->state], a->ttl);
 	for (uint8_t i = 0; i < a->count; i++)
-		printf("%s\"%u.%u.%u.%u\"", i > 0 ? "," : "", a->ip[i][0], a->ip[i][1], a->ip[i][2], a->ip[i][3]);
+		printf("%s\"%u.%u.%u.%u\"", i > 0 ? "," : "", a->ip[i][0], a->ip[i][1], a->ip[i][2],
+		    a->ip[i][3]);
 	fputs("],\"error\":", stdout);
 	if (a->error != NULL)
 		ctl_json_string(span_of(a->error));
@@ -234,7 +239,8 @@ print_score(const struct dnsbl_sites *s, const struct dnsbl_score *score)
 }
 
 static void
-print_score_json(const struct dnsbl_sites *s, const struct dnsbl_score *score, const struct addr *client)
+print_score_json(
+    const struct dnsbl_sites *s, const struct dnsbl_score *score, const struct addr *client)
 {
 	char address[ADDR_TEXT_SIZE];
 
@@ -342,7 +348,8 @@ ctl_score(struct ctl *ctl, int argc, char **argv)
 static void
 print_health(const struct ctl *ctl, const char *name, const struct dnsbl_health *h)
 {
-	const char *word = dnsbl_health_word(h->state), *reason = h->reason != NULL ? h->reason : "";
+	const char *word = dnsbl_health_word(h->state),
+		   *reason = h->reason != NULL ? h->reason : "";
 	const char *advice = h->advice != NULL ? h->advice : "";
 
 	if (!ctl->json) {
@@ -352,7 +359,8 @@ print_health(const struct ctl *ctl, const char *name, const struct dnsbl_health 
 	}
 	fputs("{\"site\":", stdout);
 	ctl_json_string(span_of(name));
-	printf(",\"state\":\"%s\",\"obeyed\":%s,\"reason\":", word, h->quarantined ? "false" : "true");
+	printf(
+	    ",\"state\":\"%s\",\"obeyed\":%s,\"reason\":", word, h->quarantined ? "false" : "true");
 	ctl_json_string(span_of(reason));
 	fputs(",\"advice\":", stdout);
 	ctl_json_string(span_of(advice));
