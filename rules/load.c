@@ -149,12 +149,13 @@ chain_has(struct eval *e, const char *name)
 static void
 warn_undefined(struct eval *e, const char *name)
 {
-	enum param near = param_nearest(name);
+	enum param near;
 	struct setting *at = e->blame;
 
 	if (at == NULL || at->warned)
 		return;
 	at->warned = true;
+	near = param_nearest(name);
 	if (near < PARAMS)
 		diag_add(e->diag, DIAG_WARNING, at->file, at->line,
 		    "$%s is not defined anywhere and stands "

@@ -9,12 +9,20 @@ const struct param_row param_rows[PARAMS] = {
 #undef PARAM
 };
 
+static const unsigned char name_length[PARAMS] = {
+#define PARAM(name, type, value, min, max, flags, doc) sizeof(#name) - 1,
+#include "rules/params.tbl"
+#undef PARAM
+};
+
 enum param
 param_find(const char *name)
 {
+	size_t length = strlen(name);
 	unsigned p = 0;
 
-	while (p < PARAMS && strcmp(param_rows[p].name, name) != 0)
+	while (p < PARAMS &&
+	       (name_length[p] != length || memcmp(param_rows[p].name, name, length) != 0))
 		p++;
 	return (enum param)p;
 }
@@ -53,10 +61,12 @@ distance(const char *a, const char *b)
 enum param
 param_nearest(const char *name)
 {
-	unsigned best = PARAMS, least = (unsigned)strlen(name) / 4 + 1;
+	size_t length = strlen(name);
+	unsigned best = PARAMS, least = (unsigned)length / 4 + 1;
 
 	for (unsigned p = 0; p < PARAMS; p++) {
-		unsigned d = distance(name, param_rows[p].name);
+		size_t apart = name_length[p] > length ? name_length[p] - length : length - name_length[p];
+		unsigned d = apart <= least ? distance(name, param_rows[p].name) : NAME_MAX_NEAR;
 
 		if (d < least || (d == least && best == PARAMS)) {
 			least = d;
