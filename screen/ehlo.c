@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "screen/engine.h"
+#include "screen/promise.h"
 #include "screen/verbs.h"
 #include "screen/worker.h"
 
@@ -98,10 +99,14 @@ void
 ehlo_answer(const struct session *s, struct buf *out)
 {
 	const struct engine_rules *rules = s->worker->snap->engine;
-	struct answer a = { .out = out, .discard = s->engine->discard };
+	uint32_t kept = UINT32_MAX;
+	int64_t size = rules->size_limit;
 
+	if (!s->sc.noforward) /* who is refused is promised what postscreen promises */
+		promise_limit(s->worker->promise, &kept, &size);
+	struct answer a = { .out = out, .discard = s->engine->discard | ~kept };
 	put_line(&a, s->worker->snap->myhostname);
-	announce_size(&a, rules->size_limit);
+	announce_size(&a, size);
 	announce(&a, KW_VRFY, rules->vrfy_announced);
 	announce(&a, KW_ETRN, true);
 	announce(&a, KW_STARTTLS, rules->tls_offered && !s->tls);

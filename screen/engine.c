@@ -55,12 +55,16 @@ engine_over(struct session *s, enum reply reply)
 	return session_finish(s, reply, screening_failed(&s->sc) ? V_REJECT : V_NONE);
 }
 
+static enum state resume(struct session *);
+
 enum state
 engine_enter(struct session *s)
 {
 	char text[512];
 	struct buf b = BUF(text);
 
+	if (s->engine != NULL)
+		return resume(s);
 	s->phase_us = loop_now_us(s->worker->loop);
 	s->engine = engine_birth(s);
 	if (s->engine == NULL)
@@ -212,6 +216,20 @@ check_pipelining(struct session *s, const struct command *c)
 	return violated(s, CHECK_PIPELINING);
 }
 
+/* Back from the backend: the client spoke before it had the reply to its RCPT. */
+static enum state
+resume(struct session *s)
+{
+	char bytes[SHOWN_MAX];
+	ssize_t n = recv(s->fd, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
+	struct command c = { .word = SPAN("RCPT"), .verb = VERB_RCPT, .unread = { bytes, n < 0 ? 0 : (size_t)n } };
+	enum state next = check_pipelining(s, &c);
+
+	if (next != S_STAY)
+		return next;
+	return screening_may_forward(&s->sc) ? S_DIAL : engine_say(s, reply_refusal(s));
+}
+
 /* Not a check, but in the same walk: reaching RCPT passes the others for the time being. */
 static enum state
 note_rcpt(struct session *s, const struct command *c)
@@ -267,6 +285,7 @@ obey(struct session *s, struct span line, struct span unread)
 	c.args = line;
 	c.verb = verb_find(c.word);
 	s->engine->verb = (uint8_t)c.verb;
+	s->engine->unread = unread.len > 0;
 	for (size_t i = 0; i < sizeof steps / sizeof steps[0] && next == S_STAY; i++)
 		next = steps[i](s, &c);
 	return next;

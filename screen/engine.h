@@ -89,6 +89,9 @@ struct engine {
 	bool esmtp : 1;     /* EHLO was said at least once */
 	bool has_helo : 1, has_mail : 1;
 	bool said_ehlo : 1; /* the greeting in force is EHLO's */
+	bool unread : 1;    /* more stood behind the command being obeyed */
+	bool cut : 1;       /* HELO or MAIL did not fit in `said` */
+	uint16_t rcpt_len;  /* of a RCPT that is asked of the backend: its arguments are in `input` */
 	char out[ENGINE_OUT_SIZE];     /* replies the client's socket did not take yet */
 	char said[ENGINE_SAID_SIZE];   /* arguments of HELO or EHLO, then those of MAIL, as they came */
 	char rcpts_text[ENGINE_RCPTS_SIZE]; /* the first recipients, for the record, each with its NUL */

@@ -8,11 +8,8 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include "base/fd.h"
 #include "base/log.h"
 #include "screen/session.h"
 #include "screen/worker.h"
@@ -25,8 +22,8 @@
  * A 220- line must not be followed by 421: the client would bounce its mail. After the teaser the engine
  * says 220 first, and 421 to the first command.
  */
-static enum state
-failed(struct session *s, enum reply reply, enum handoff_outcome outcome)
+enum state
+handoff_failed(struct session *s, enum reply reply, unsigned outcome)
 {
 	tally_add(s->worker->slot, CELL_HANDOFFS + outcome, 1);
 	s->verdict = V_ERROR;
@@ -36,54 +33,6 @@ failed(struct session *s, enum reply reply, enum handoff_outcome outcome)
 	s->no_handoff = true;
 	s->final = R_NO_RESOURCES;
 	return S_TALK;
-}
-
-static int
-connect_backend(const char *path)
-{
-	struct sockaddr_un un = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-	if (fd < 0)
-		return -1;
-	memcpy(un.sun_path, path, strlen(path) + 1); /* length checked at load */
-	if (connect(fd, (struct sockaddr *)&un, sizeof un) == 0)
-		return fd;
-	int saved = errno; /* EAGAIN: its backlog is full */
-	close(fd);
-	errno = saved;
-	return -1;
-}
-
-static void
-put_attribute(struct buf *b, const char *name, const char *value)
-{
-	buf_put(b, name, strlen(name) + 1);
-	buf_put(b, value, strlen(value) + 1);
-}
-
-static void
-put_port(struct buf *b, const char *name, uint16_t port)
-{
-	char text[8];
-	struct buf t = BUF(text);
-
-	buf_printf(&t, "%u", port);
-	put_attribute(b, name, text);
-}
-
-static bool
-pass_socket(struct session *s)
-{
-	char list[256], addr[ADDR_TEXT_SIZE];
-	struct buf b = BUF(list);
-
-	put_attribute(&b, "client_address", addr_format(&s->peer.addr, addr));
-	put_port(&b, "client_port", s->peer.port);
-	put_attribute(&b, "server_address", addr_format(&s->local.addr, addr));
-	put_port(&b, "server_port", s->local.port);
-	buf_putc(&b, '\0');
-	return fd_hand_over(s->backend_fd, s->fd, list, b.len);
 }
 
 /* One poll for up to LOOK_AT_ONCE of them, from *at on; *at moves behind them. Returns how many were done. */
@@ -96,7 +45,7 @@ look_at_some(struct deadline_queue *q, struct deadline **at)
 
 	for (; *at != &q->head && count < LOOK_AT_ONCE; *at = (*at)->next) {
 		sessions[count] = container_of(*at, struct session, limit);
-		fds[count] = (struct pollfd){ .fd = sessions[count]->backend_fd, .events = POLLIN };
+		fds[count] = (struct pollfd){ .fd = sessions[count]->link.fd, .events = POLLIN };
 		count++;
 	}
 	if (poll(fds, count, 0) <= 0)
@@ -139,19 +88,21 @@ enum state
 gate_enter(struct session *s)
 {
 	const struct snapshot *snap = s->worker->snap;
+	const struct backend_client client = { .peer = s->peer, .local = s->local };
 
+	if (!backend_takes_sockets(&snap->backend))
+		return S_DIAL;
 	session_conclude(s);
 	s->phase_us = loop_now_us(s->worker->loop);
-	s->backend_fd = connect_backend(snap->backend_path);
-	if (s->backend_fd < 0) {
-		log_warning("cannot connect to service %s: %s", snap->backend_name, strerror(errno));
-		return failed(s, R_PORTS_BUSY, HANDOFF_NO_CONNECT);
+	s->link.fd = backend_dial(&snap->backend);
+	if (s->link.fd < 0) {
+		log_warning("cannot connect to service %s: %s", snap->backend.name, strerror(errno));
+		return handoff_failed(s, R_PORTS_BUSY, HANDOFF_NO_CONNECT);
 	}
-	if (!pass_socket(s)) {
-		log_warning("cannot pass connection to service %s: %s", snap->backend_name, strerror(errno));
-		close(s->backend_fd);
-		s->backend_fd = -1;
-		return failed(s, R_NO_RESOURCES, HANDOFF_NO_PASS);
+	if (!backend_give(s->link.fd, &client, s->fd)) {
+		log_warning("cannot pass connection to service %s: %s", snap->backend.name, strerror(errno));
+		backend_close(s->worker, &s->link);
+		return handoff_failed(s, R_NO_RESOURCES, HANDOFF_NO_PASS);
 	}
 	s->handed = true;
 	s->post_queued = true;
@@ -178,6 +129,6 @@ enum state
 gate_time(struct session *s)
 {
 	tally_add(s->worker->slot, CELL_HANDOFFS + HANDOFF_TIMEOUT, 1);
-	log_warning("timeout sending connection to service %s", s->worker->snap->backend_name);
+	log_warning("timeout sending connection to service %s", s->worker->snap->backend.name);
 	return S_END;
 }

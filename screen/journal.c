@@ -180,7 +180,7 @@ journal_session(struct session *s, int64_t now_us)
 	put_string(&b, "verdict", span_of(verdict_words[s->verdict]));
 	put_string(&b, "reason", span_of(reason_word(session_reason(s))));
 	put_shadow(&b, s);
-	put_string(&b, "handoff", span_of(s->handed ? s->worker->snap->backend_name : ""));
+	put_string(&b, "handoff", span_of(s->handed ? s->worker->snap->backend.name : ""));
 	buf_printf(&b, ",\"wait_ms\":%lld,\"total_ms\":%lld}", (long long)(s->wait_us / 1000),
 	    (long long)((now_us - s->born_us) / 1000));
 	if (b.cut)

@@ -730,7 +730,7 @@ open_shop(struct master *m, struct snapshot *snap)
 	raise_limits(snap);
 	if (!open_listeners(m, snap))
 		return false;
-	if (snap->backend == BACKEND_SINK) {
+	if (snap->backend.kind == BACKEND_SINK) {
 		m->sink = sinkhole_open(m->loop, snap);
 		if (m->sink == NULL)
 			return false;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "screen/relay.h"
 #include "screen/session.h"
 #include "screen/worker.h"
 
@@ -18,8 +19,8 @@ struct state_row {
 
 #define NONE NULL
 static const struct state_row states[STATES] = {
-#define STATE(id, phase, limit, reads, enter, read, time, score) \
-	[S_##id] = { phase, limit, reads, { enter, read, time, score } },
+#define STATE(id, phase, limit, reads, enter, read, time, other) \
+	[S_##id] = { phase, limit, reads, { enter, read, time, other } },
 #include "screen/states.tbl"
 #undef STATE
 };
@@ -97,8 +98,8 @@ end(struct session *s)
 	dnsbl_release(&s->ask);
 	engine_free(s);
 	proxy_leave(s);
-	if (s->backend_fd >= 0)
-		close(s->backend_fd);
+	relay_free(s);
+	backend_close(w, &s->link);
 	if (s->fd >= 0)
 		close(s->fd);
 	worker_dismiss(w, s);
@@ -141,7 +142,7 @@ session_birth(struct worker *w, int fd, const struct endpoint *peer, const struc
 	tally_add(w->slot, CELL_ACCEPTED, 1);
 	s->worker = w;
 	s->fd = fd;
-	s->backend_fd = -1;
+	s->link.fd = -1;
 	s->peer = *peer;
 	s->local = *local;
 	s->id = w->next_id++;

@@ -15,6 +15,7 @@
 #include "base/map.h"
 #include "dnsbl/dnsbl.h"
 #include "policy/policy.h"
+#include "screen/backend.h"
 
 #ifndef LOG_PROGRAM
 #define LOG_PROGRAM "postscreen"
@@ -23,9 +24,10 @@
 struct session;
 struct worker;
 struct engine;
+struct relay;
 
 enum state {
-#define STATE(id, phase, limit, reads, enter, read, time, score) S_##id,
+#define STATE(id, phase, limit, reads, enter, read, time, other) S_##id,
 #include "screen/states.tbl"
 #undef STATE
 	STATES,
@@ -34,9 +36,10 @@ enum state {
 	S_END,
 };
 
-enum limit { LIMIT_NONE, LIMIT_PROXY, LIMIT_GREET, LIMIT_COMMAND, LIMIT_HANDOFF, LIMITS };
+enum limit { LIMIT_NONE, LIMIT_PROXY, LIMIT_GREET, LIMIT_COMMAND, LIMIT_HANDOFF, LIMIT_DIAL, LIMIT_RELAY, LIMITS };
 
-enum session_event { ON_ENTER, ON_READ, ON_TIME, ON_SCORE, SESSION_EVENTS };
+/* ON_OTHER: what the state waits for besides its client: the lists' answers, the backend. */
+enum session_event { ON_ENTER, ON_READ, ON_TIME, ON_OTHER, SESSION_EVENTS };
 typedef enum state state_fn(struct session *);
 
 enum reply {
@@ -85,7 +88,9 @@ struct session {
 	struct client *client;
 	struct dnsbl_ask *ask;   /* null when nothing is asked */
 	struct engine *engine;   /* null outside TALK */
-	int fd, backend_fd;      /* -1 when closed */
+	struct relay *relay;     /* null outside DIAL, REPLAY, RELAY */
+	int fd;                  /* -1 when closed or given away */
+	struct backend_link link;
 	struct endpoint peer, local;
 	int64_t born_us, phase_us, wait_us; /* wait_us: length of the pause, 0 while it lasts */
 	uint64_t id;
@@ -96,6 +101,7 @@ struct session {
 	uint8_t verdict;     /* enum verdict */
 	uint8_t final;       /* enum reply: the last word of a session that is not handed over */
 	uint8_t access;      /* enum access_result */
+	uint8_t dials;       /* servers of the backend tried */
 	bool known : 1;      /* the store had a record */
 	bool teased : 1;     /* the 220- line was sent */
 	bool hangup : 1;     /* the client went away: nothing more to say to it */
@@ -103,7 +109,8 @@ struct session {
 	bool post_queued : 1;
 	bool no_handoff : 1; /* X21: hand-off failed after the teaser; say so at the first command */
 	bool tls : 1;
-	bool handed : 1;     /* the client's socket is the backend's now */
+	bool handed : 1;     /* the client is the backend's now */
+	bool relayed : 1;    /* counted as relayed, no longer as under screening */
 	bool io_ready : 1;   /* io has been initialised */
 	bool in_proxy : 1;   /* counted as waiting for its PROXY header */
 };
@@ -156,6 +163,11 @@ state_fn door_enter;
 state_fn wait_enter, wait_read, wait_over, wait_score;
 state_fn engine_enter, engine_read, engine_time;
 state_fn gate_enter, gate_read, gate_time;
+state_fn dial_enter, dial_time, dial_ready;
+state_fn replay_enter, replay_time, replay_read;
+state_fn relay_enter, relay_time, relay_pump;
+/* No backend for a client that passed. outcome: enum handoff_outcome. */
+enum state handoff_failed(struct session *, enum reply, unsigned outcome);
 /* The engine's part in the end of a session: unsent bytes, its struct. */
 void engine_free(struct session *);
 /* `,"tls":...,"helo":...,"mail":...,"rcpts":[...]` for the session record; nulls outside the engine. */

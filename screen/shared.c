@@ -41,38 +41,47 @@ shared_give(struct shared *sh, struct slot *slot)
 		atomic_store_explicit(&slot->cells[i], 0, memory_order_relaxed);
 	slot->check_queue = 0;
 	slot->post_queue = 0;
+	slot->relayed = 0;
 	slot->proxy_queue = 0;
 	slot->taken = false;
+}
+
+/* One gauge of every slot, by its place in the struct. */
+static size_t
+sum(const struct shared *sh, size_t gauge)
+{
+	size_t total = 0;
+
+	for (uint32_t i = 0, n = sh->slots_used; i < n; i++) {
+		const char *slot = (const char *)&sh->slots[i];
+		const _Atomic uint32_t *at = (const void *)(slot + gauge);
+		total += atomic_load_explicit(at, memory_order_relaxed);
+	}
+	return total;
 }
 
 size_t
 shared_check_queue(const struct shared *sh)
 {
-	size_t sum = 0;
-
-	for (uint32_t i = 0, n = sh->slots_used; i < n; i++)
-		sum += atomic_load_explicit(&sh->slots[i].check_queue, memory_order_relaxed);
-	return sum;
+	return sum(sh, offsetof(struct slot, check_queue));
 }
 
 size_t
 shared_post_queue(const struct shared *sh)
 {
-	size_t sum = 0;
+	return sum(sh, offsetof(struct slot, post_queue));
+}
 
-	for (uint32_t i = 0, n = sh->slots_used; i < n; i++)
-		sum += atomic_load_explicit(&sh->slots[i].post_queue, memory_order_relaxed);
-	return sum;
+size_t
+shared_relayed(const struct shared *sh)
+{
+	return sum(sh, offsetof(struct slot, relayed));
 }
 
 size_t
 shared_proxy_queue(const struct shared *sh)
 {
-	size_t sum = 0;
-
-	for (uint32_t i = 0, n = sh->slots_used; i < n; i++)
-		sum += atomic_load_explicit(&sh->slots[i].proxy_queue, memory_order_relaxed);
-	return sum;
+	return sum(sh, offsetof(struct slot, proxy_queue));
 }
 
 void

@@ -54,18 +54,18 @@ open_socket(const struct snapshot *snap)
 	const struct passwd *pw = getpwnam(snap->user);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
-	memcpy(un.sun_path, snap->backend_path, strlen(snap->backend_path) + 1);
-	if (mkdir(snap->sink_dir, 0700) != 0 && errno != EEXIST)
+	memcpy(un.sun_path, snap->backend.path, strlen(snap->backend.path) + 1);
+	if (mkdir(snap->backend.dir, 0700) != 0 && errno != EEXIST)
 		goto failed;
 	unlink(un.sun_path);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&un, sizeof un) != 0 || listen(fd, 1024) != 0)
 		goto failed;
 	if (geteuid() == 0 && pw != NULL &&
-	    (chown(snap->sink_dir, pw->pw_uid, pw->pw_gid) != 0 || chown(un.sun_path, pw->pw_uid, pw->pw_gid) != 0))
+	    (chown(snap->backend.dir, pw->pw_uid, pw->pw_gid) != 0 || chown(un.sun_path, pw->pw_uid, pw->pw_gid) != 0))
 		goto failed;
 	return fd;
 failed:
-	log_fatal("gatehouse_backend: %s: %s", snap->backend_path, strerror(errno));
+	log_fatal("gatehouse_backend: %s: %s", snap->backend.path, strerror(errno));
 	if (fd >= 0)
 		close(fd);
 	return -1;
@@ -115,7 +115,7 @@ sinkhole_open(struct loop *loop, const struct snapshot *snap)
 	struct sinkhole *sh = mem_alloc(sizeof *sh);
 	sh->listen_fd = fd;
 	sh->program = find_program();
-	sh->dir = mem_strdup(snap->sink_dir);
+	sh->dir = mem_strdup(snap->backend.dir);
 	sh->user = mem_strdup(snap->user);
 	watch_init_timer(&sh->again, loop, start, sh);
 	start(-1, 0, sh);

@@ -71,49 +71,6 @@ load_listeners(struct loading *l)
 		complain(l, P_gatehouse_listen, "gatehouse_listen is empty: write at least one ADDRESS:PORT");
 }
 
-static const struct {
-	const char *word;
-	enum backend_kind kind;
-} backends[] = {
-	{ "pass:", BACKEND_PASS },
-	{ "sink:", BACKEND_SINK },
-};
-
-static char *
-under(const char *dir, const char *path)
-{
-	return path[0] == '/' ? mem_strdup(path) : mem_printf("%s/%s", dir, path);
-}
-
-static void
-load_backend(struct loading *l)
-{
-	struct snapshot *snap = l->snap;
-	const char *text = rules_text(snap->rules, P_gatehouse_backend), *rest = NULL;
-
-	for (size_t i = 0; i < sizeof backends / sizeof backends[0] && rest == NULL; i++)
-		if (strncmp(text, backends[i].word, strlen(backends[i].word)) == 0) {
-			snap->backend = backends[i].kind;
-			rest = text + strlen(backends[i].word);
-		}
-	if (rest == NULL || *rest == '\0') {
-		complain(l, P_gatehouse_backend,
-		    "gatehouse_backend: \"%s\": write pass:PATH (a pass service's socket) or sink:DIR", text);
-		return;
-	}
-	if (snap->backend == BACKEND_SINK) {
-		snap->sink_dir = mem_strdup(rest);
-		snap->backend_path = mem_printf("%s/.gatehouse-sink", rest);
-		snap->backend_name = mem_strdup("gatehouse-sink");
-	} else {
-		snap->backend_path = under(rules_text(snap->rules, P_queue_directory), rest);
-		snap->backend_name = mem_strdup(rest);
-	}
-	if (strlen(snap->backend_path) >= sizeof((struct sockaddr_un *)0)->sun_path)
-		complain(l, P_gatehouse_backend, "gatehouse_backend: %s: a socket's path has at most %zu bytes",
-		    snap->backend_path, sizeof((struct sockaddr_un *)0)->sun_path - 1);
-}
-
 static void
 load_user(struct loading *l)
 {
@@ -124,6 +81,17 @@ load_user(struct loading *l)
 		complain(l, P_gatehouse_user,
 		    "gatehouse_user: there is no user \"%s\": create it (useradd --system %s) or name another",
 		    user, user);
+}
+
+static void
+load_continuation(struct loading *l)
+{
+	const char *word = rules_text(l->snap->rules, P_gatehouse_after_deep_tests);
+
+	l->snap->continues = strcmp(word, "continue") == 0;
+	if (!l->snap->continues && strcmp(word, "retry") != 0)
+		complain(l, P_gatehouse_after_deep_tests,
+		    "gatehouse_after_deep_tests: \"%s\": write continue (go on to the backend) or retry (450)", word);
 }
 
 static void
@@ -143,6 +111,8 @@ load_numbers(struct loading *l)
 		    rules_seconds_stress(r, P_postscreen_command_time_limit, stressed) * 1000000;
 	}
 	snap->proxy_time_us = rules_seconds(r, P_postscreen_upstream_proxy_timeout) * 1000000;
+	snap->backend_time_us = rules_seconds(r, P_gatehouse_backend_time_limit) * 1000000;
+	snap->relay_time_us = rules_seconds(r, P_gatehouse_relay_time_limit) * 1000000;
 	snap->pre_queue_limit = (size_t)rules_number(r, P_postscreen_pre_queue_limit);
 	snap->post_queue_limit = (size_t)rules_number(r, P_postscreen_post_queue_limit);
 	snap->client_limit = (size_t)rules_number(r, P_postscreen_client_connection_count_limit);
@@ -215,8 +185,9 @@ snapshot_load(const char *dir, const struct rules_override *overrides, size_t co
 	}
 	load_numbers(&l);
 	load_listeners(&l);
-	load_backend(&l);
+	backend_load(&snap->backend, snap->rules, diag);
 	load_user(&l);
+	load_continuation(&l);
 	load_store(&l);
 	snap->sites = dnsbl_sites_load(snap->rules, diag);
 	snap->tls = tlsproxy_conf_load(snap->rules, time(NULL), diag);
@@ -242,9 +213,7 @@ snapshot_free(struct snapshot **snap)
 	tlsproxy_conf_free(&s->tls);
 	dnsbl_sites_free(&s->sites);
 	rules_free(&s->rules);
-	free(s->backend_path);
-	free(s->backend_name);
-	free(s->sink_dir);
+	backend_fini(&s->backend);
 	free(s->store_path_owned);
 	free(s);
 	*snap = NULL;

@@ -12,6 +12,7 @@
 #include "dnsbl/dnsbl.h"
 #include "policy/policy.h"
 #include "rules/rules.h"
+#include "screen/backend.h"
 #include "tlsproxy/tlsproxy.h"
 
 #define LISTENERS_MAX 16
@@ -21,8 +22,6 @@ struct listener {
 	struct endpoint at;
 	bool proxy; /* expects a PROXY header */
 };
-
-enum backend_kind { BACKEND_PASS, BACKEND_SINK };
 
 struct snapshot {
 	struct rules *rules;
@@ -37,17 +36,15 @@ struct snapshot {
 	struct listener listeners[LISTENERS_MAX];
 	size_t listener_count, workers, sessions_max;
 
-	enum backend_kind backend;
-	char *backend_path; /* unix socket of the pass service, relative to queue_directory or absolute */
-	char *backend_name; /* as logged: private/smtpd */
-	char *sink_dir;
+	struct backend backend;
+	bool continues; /* gatehouse_after_deep_tests = continue */
 
 	const char *user;       /* whom the workers become */
 	const char *store_path; /* the LMDB environment; null: no memory */
 	char *store_path_owned;
 
 	const char *myhostname, *banner, *greet_banner;
-	int64_t proxy_time_us;
+	int64_t proxy_time_us, backend_time_us, relay_time_us;
 	int64_t greet_wait_us[2], command_time_us[2]; /* [stressed] */
 	size_t pre_queue_limit, post_queue_limit, client_limit, high_water, low_water, proxy_limit;
 	bool soft_bounce, respectful;

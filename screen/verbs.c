@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "screen/mailaddr.h"
+#include "screen/relay.h"
 #include "screen/verbs.h"
 #include "screen/worker.h"
 
@@ -77,6 +78,7 @@ keep_helo(struct engine *e, struct span args, bool ehlo)
 {
 	e->helo_len = (uint16_t)(args.len < ENGINE_HELO_MAX ? args.len : ENGINE_HELO_MAX);
 	memcpy(e->said, args.p, e->helo_len);
+	e->cut = args.len > ENGINE_HELO_MAX;
 	e->mail_len = 0;
 	e->has_helo = true;
 	e->said_ehlo = ehlo;
@@ -130,6 +132,7 @@ do_mail(struct session *s, struct span args)
 	if (args.len == 0 || memchr(args.p, ':', args.len) == NULL)
 		return engine_say(s, R_MAIL_SYNTAX);
 	e->mail_len = (uint16_t)(args.len < room ? args.len : room);
+	e->cut = e->cut || args.len > room;
 	memcpy(e->said + e->helo_len, args.p, e->mail_len);
 	e->has_mail = true;
 	return engine_say(s, R_MAIL_OK);
@@ -179,6 +182,55 @@ log_reject(struct session *s, struct span args, enum reply refusal)
 	keep_rcpt(e, to);
 }
 
+void
+engine_words(const struct session *s, struct relay_words *out)
+{
+	const struct engine *e = s->engine;
+
+	*out = (struct relay_words){ .esmtp = e->said_ehlo, .helo = engine_helo(e), .mail = engine_mail(e),
+		.rcpt = { e->input, e->rcpt_len } };
+}
+
+/* Bytes that some server might take for a line end, or for the end of its string, are not carried over. */
+static bool
+is_clean(struct span text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		if ((unsigned char)text.p[i] < 32 || text.p[i] == 127)
+			return false;
+	return true;
+}
+
+/*
+ * True if the client goes on to the backend with this RCPT. Whoever sent more behind it, or what we could not keep, is
+ * told to come back instead: nothing but what the backend will hear again may have been said.
+ */
+static bool
+continues(struct session *s, struct span args)
+{
+	struct engine *e = s->engine;
+
+	if (!s->worker->snap->continues || s->no_handoff || e->unread || e->cut || !e->has_helo ||
+	    !screening_may_forward(&s->sc) || args.len > e->line.limit)
+		return false;
+	if (!is_clean(engine_helo(e)) || !is_clean(engine_mail(e)) || !is_clean(args))
+		return false;
+	memmove(e->input, args.p, args.len); /* the line it came in is no longer needed */
+	e->rcpt_len = (uint16_t)args.len;
+	return true;
+}
+
+static enum state
+go_on(struct session *s)
+{
+	char to[2100];
+	struct buf t = BUF(to);
+
+	put_address(s, (struct span){ s->engine->input, s->engine->rcpt_len }, &t);
+	keep_rcpt(s->engine, to);
+	return S_DIAL;
+}
+
 static enum state
 do_rcpt(struct session *s, struct span args)
 {
@@ -186,6 +238,8 @@ do_rcpt(struct session *s, struct span args)
 		return engine_say(s, R_NEED_MAIL);
 	if (args.len == 0 || memchr(args.p, ':', args.len) == NULL)
 		return engine_say(s, R_RCPT_SYNTAX);
+	if (continues(s, args))
+		return go_on(s);
 	log_reject(s, args, reply_refusal(s));
 	return engine_say(s, reply_refusal(s));
 }

@@ -79,7 +79,8 @@ static enum state
 check_room(struct session *s)
 {
 	const struct worker *w = s->worker;
-	size_t open = shared_check_queue(w->shared), passed = shared_post_queue(w->shared);
+	size_t open = shared_check_queue(w->shared);
+	size_t passed = shared_post_queue(w->shared) + shared_relayed(w->shared);
 
 	if (open - (passed < open ? passed : open) >= w->snap->pre_queue_limit)
 		return refuse_busy(s, EV_SCREEN_BUSY, R_SCREEN_BUSY);
@@ -124,7 +125,7 @@ tease(struct session *s)
 static void
 on_answers(void *arg)
 {
-	session_event(arg, ON_SCORE);
+	session_event(arg, ON_OTHER);
 }
 
 enum state

@@ -13,6 +13,8 @@
 #include "base/log.h"
 #include "screen/engine.h"
 #include "screen/journal.h"
+#include "screen/promise.h"
+#include "screen/relay.h"
 #include "screen/worker.h"
 
 #define ACCEPTS_A_TURN 64 /* then others get their turn */
@@ -76,6 +78,8 @@ worker_dismiss(struct worker *w, struct session *s)
 {
 	struct client *c = s->client;
 
+	if (s->relayed)
+		atomic_fetch_sub_explicit(&w->slot->relayed, 1, memory_order_relaxed);
 	if (s->post_queued)
 		atomic_fetch_sub_explicit(&w->slot->post_queue, 1, memory_order_relaxed);
 	if (c == NULL)
@@ -200,6 +204,8 @@ init_limits(struct worker *w)
 			[LIMIT_GREET] = snap->greet_wait_us[stressed],
 			[LIMIT_COMMAND] = snap->command_time_us[stressed],
 			[LIMIT_HANDOFF] = HANDOFF_LIMIT_US,
+			[LIMIT_DIAL] = snap->backend_time_us,
+			[LIMIT_RELAY] = snap->relay_time_us,
 		};
 		for (int limit = LIMIT_NONE + 1; limit < LIMITS; limit++)
 			deadline_queue_init(&w->limits[limit][stressed], w->loop, span_us[limit], on_deadline);
@@ -266,6 +272,7 @@ init_pools(struct worker *w)
 	w->sessions = pool_new(count, sizeof(struct session));
 	w->clients = pool_new(count, sizeof(struct client));
 	w->engines = pool_new(count, engine_size(w->snap));
+	w->relays = pool_new(count, relay_size());
 	map_init(&w->by_addr, 64);
 }
 
@@ -315,12 +322,14 @@ close_world(struct worker *w)
 	for (int stressed = 0; stressed < 2; stressed++)
 		for (int limit = LIMIT_NONE + 1; limit < LIMITS; limit++)
 			deadline_queue_fini(&w->limits[limit][stressed]);
+	promise_free(&w->promise);
 	dnsbl_free(&w->dnsbl);
 	store_reader_free(&w->store);
 	map_fini(&w->by_addr);
 	pool_free(&w->sessions);
 	pool_free(&w->clients);
 	pool_free(&w->engines);
+	pool_free(&w->relays);
 	loop_free(&w->loop);
 }
 
@@ -344,6 +353,7 @@ worker_main(const struct worker_start *start)
 	gate_init(&w);
 	if (!open_world(&w, start) || !lock_jail(&w))
 		return EXIT_FAILURE;
+	w.promise = promise_new(&w);
 	watch_init(&w.orders, w.loop, w.orders_fd, WATCH_READ, on_orders, &w);
 	watch_start(&w.orders);
 	watch_init_signal(&w.term, w.loop, SIGTERM, on_term, &w);

@@ -28,7 +28,9 @@ struct worker {
 	struct slot *slot;
 	struct dnsbl *dnsbl;
 	struct store_reader *store; /* null: no memory */
-	struct pool *sessions, *clients, *engines;
+	struct pool *sessions, *clients, *engines, *relays;
+	struct backend_server servers[BACKEND_SERVERS_MAX];
+	struct promise *promise; /* what the backend says it can do */
 	struct map by_addr;                      /* struct client */
 	struct deadline_queue limits[LIMITS][2]; /* [stressed] */
 	bool draining;
