@@ -34,6 +34,8 @@ size_t dnsbl_domain_count(const struct dnsbl_sites *); /* 0: the test is off */
 /* The name as shown to clients and in logs meant for others: after the reply map, secrets masked. */
 const char *dnsbl_domain_shown(const struct dnsbl_sites *, size_t domain);
 size_t dnsbl_domain_find(const struct dnsbl_sites *, struct span name); /* dnsbl_domain_count() if there is none */
+/* The name as written, secrets and all: for finding the list in logs of its questions, not for showing. */
+const char *dnsbl_domain_name(const struct dnsbl_sites *, size_t domain);
 
 /* What is known of one client, at once or when every answer is in. */
 #define DNSBL_ANSWERS_MAX 16 /* A records kept of one answer; more make it a broken answer */

@@ -390,3 +390,9 @@ dnsbl_domain_find(const struct dnsbl_sites *s, struct span name)
 		i++;
 	return i;
 }
+
+const char *
+dnsbl_domain_name(const struct dnsbl_sites *s, size_t domain)
+{
+	return s->domains[domain].name;
+}
