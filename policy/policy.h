@@ -295,4 +295,39 @@ struct share_stats {
 };
 struct share_stats share_stats(const struct share *);
 
+/*
+ * Pools of senders. Big providers try again from other addresses of theirs. The hosts of a network in
+ * gatehouse_pool_prefixes count as one client; so do the hosts that the SPF record of a domain in
+ * gatehouse_pool_domains allows, and those are asked about by DNSBL only. Each worker walks the records
+ * for itself, from its jail, again when their time to live is over; a walk that fails leaves the last
+ * good set in force.
+ */
+struct pools_rules;
+struct pools_rules *pools_rules_load(const struct rules *, struct diag *); /* null: no pools */
+void pools_rules_free(struct pools_rules **);
+
+struct pools;
+/* Before the jail (the resolver's configuration is read). Walks from the loop, at once. */
+struct pools *pools_new(struct loop *, const struct pools_rules *);
+void pools_free(struct pools **);
+/*
+ * True if the client is in a pool: key is the address under which its record stands, and listed_only says
+ * that no other check than DNSBL is due (use policy_rules_listed_only()).
+ */
+bool pools_find(const struct pools *, const struct addr *client, struct addr *key, bool *listed_only);
+void policy_rules_listed_only(struct policy_rules *); /* switches the other checks off */
+struct pool_info {
+	const char *name;        /* the domain, or NETWORK/LENGTH */
+	struct addr key;
+	bool is_domain;
+	size_t networks;         /* 0: nothing known yet */
+	int64_t age_s, next_s;   /* since the last good walk; until the next; -1: none */
+	unsigned skipped;        /* terms of the SPF record that are no networks */
+	const char *error;       /* of the last walk; null: good */
+};
+typedef bool pool_net_fn(void *arg, const struct addr *net, unsigned len, bool excluded);
+size_t pools_count(const struct pools *);
+struct pool_info pools_info(const struct pools *, size_t i);
+void pools_each_net(const struct pools *, size_t i, pool_net_fn *, void *arg);
+
 #endif

@@ -109,3 +109,9 @@ policy_rules_load(struct policy_rules *out, const struct rules *rules, size_t dn
 	out->threshold = (int)rules_number(rules, P_postscreen_dnsbl_threshold);
 	out->allow_threshold = (int)rules_number(rules, P_postscreen_dnsbl_allowlist_threshold);
 }
+
+void
+policy_rules_listed_only(struct policy_rules *rules)
+{
+	rules->enabled &= CHECK_BIT(CHECK_DNSBL);
+}
