@@ -14,6 +14,7 @@
 #include "policy/store.h"
 
 #define READERS_MAX 512
+#define LOCKS_SIZE (READERS_MAX * 64 + 4096) /* at least what LMDB makes of READERS_MAX */
 #define MAP_START ((size_t)1 << 20)
 #define MAP_MAX ((size_t)64 << 30)
 #define EXAMINE_LIMIT_S 10
@@ -28,6 +29,27 @@ file_in(const char *path, const char *file, const char *suffix, char room[PATH_R
 
 	buf_printf(&name, "%s/%s%s", path, file, suffix);
 	return room;
+}
+
+/*
+ * LMDB makes its lock file sparse and writes to it through a mapping, so that on a full disk the first
+ * write is a SIGBUS. Its blocks are asked for here, where the answer is an error. Must come before this
+ * process opens the file for good: closing ours drops all its locks on it.
+ */
+static int
+reserve_locks(const char *path)
+{
+	char room[PATH_ROOM];
+	struct stat st;
+	int fd = open(file_in(path, files[1], "", room), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	int code = fd == -1 ? errno : 0;
+
+	if (fd == -1)
+		return code;
+	if (fstat(fd, &st) != 0 || st.st_blocks * 512 < LOCKS_SIZE)
+		code = posix_fallocate(fd, 0, LOCKS_SIZE);
+	close(fd);
+	return code;
 }
 
 static int
@@ -72,7 +94,9 @@ store_env_open(struct store_env *e, const char *path, unsigned flags)
 
 	if (code != 0)
 		return code;
-	code = set_up(e->env, path, flags);
+	code = reserve_locks(path);
+	if (code == 0)
+		code = set_up(e->env, path, flags);
 	if (code == 0)
 		code = open_database(e);
 	if (code != 0)

@@ -125,7 +125,11 @@ tease(struct session *s)
 static void
 on_answers(void *arg)
 {
-	session_event(arg, ON_OTHER);
+	struct session *s = arg;
+
+	/* What comes after the pause is only for the record. */
+	if (s->state == S_WAIT)
+		session_event(s, ON_OTHER);
 }
 
 enum state
