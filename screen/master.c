@@ -18,9 +18,11 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "screen/console.h"
 #include "screen/listen.h"
 #include "screen/master.h"
 #include "screen/notify.h"
+#include "screen/orders.h"
 #include "screen/shared.h"
 #include "screen/sinkhole.h"
 #include "screen/worker.h"
@@ -39,7 +41,7 @@ struct seat {
 	pid_t pid; /* 0: empty */
 	int channel; /* -1: closed, the worker drains */
 	struct slot *slot;
-	struct watch ready, again;
+	struct watch word, again; /* a message from the worker; the next try */
 	bool is_ready;
 	int64_t started_us;
 	int64_t backoff_ms;
@@ -66,6 +68,7 @@ struct master {
 	struct tlsproxy_tickets *tickets;
 	struct watch tickets_turn;
 	struct sinkhole *sink;
+	struct console *console;
 	struct listen_group groups[LISTENERS_MAX];
 	size_t group_count;
 	struct generation *serving, *begun, *draining; /* draining: a list */
@@ -168,7 +171,7 @@ close_unused_listeners(struct master *m, const struct snapshot *snap)
 	}
 }
 
-static void on_ready(int, short, void *);
+static void on_word(int, short, void *);
 static void on_again(int, short, void *);
 static void on_drain_limit(int, short, void *);
 
@@ -331,8 +334,8 @@ spawn_screen(struct seat *seat)
 	seat->channel = pair[0];
 	seat->is_ready = false;
 	seat->started_us = clock_now_us();
-	watch_init(&seat->ready, m->loop, seat->channel, WATCH_READ, on_ready, seat);
-	watch_start(&seat->ready);
+	watch_init(&seat->word, m->loop, seat->channel, WATCH_READ, on_word, seat);
+	watch_start(&seat->word);
 }
 
 static void
@@ -349,7 +352,7 @@ close_channel(struct seat *seat)
 {
 	if (seat->channel < 0)
 		return;
-	watch_stop(&seat->ready);
+	watch_stop(&seat->word);
 	close(seat->channel);
 	seat->channel = -1;
 }
@@ -380,6 +383,16 @@ finish_if_gone(struct generation *g)
 		loop_stop(m->loop);
 }
 
+/* Its channel stays open, so that what it still holds can be seen. */
+static void
+order_drain(struct seat *seat)
+{
+	static const struct order order = { .kind = ORDER_DRAIN };
+
+	if (seat->channel >= 0 && !order_send(seat->channel, &order))
+		close_channel(seat); /* says the same */
+}
+
 /* Its workers take no new clients and end with the last one they have. */
 static void
 drain(struct generation *g)
@@ -391,7 +404,7 @@ drain(struct generation *g)
 	m->draining = g;
 	for (size_t i = 0; i < g->seat_count; i++) {
 		watch_stop(&g->seats[i].again);
-		close_channel(&g->seats[i]);
+		order_drain(&g->seats[i]);
 	}
 	close_tls_channel(g); /* its processes end with the last worker that has the sending end */
 	watch_start_once(&g->limit, rules_seconds(g->snap->rules, P_gatehouse_drain_time_limit) * 1000);
@@ -444,25 +457,20 @@ take_charge(struct generation *g)
 	g->phase = GEN_SERVING;
 	m->serving = g;
 	m->begun = NULL;
+	console_follow(m->console, g->snap);
 	announce(m, g->snap);
 	if (before == NULL)
 		return;
 	close_unused_listeners(m, g->snap);
 	drain(before);
+	console_settled(m->console, true);
 }
 
 static void
-on_ready(int fd, short what, void *arg)
+note_ready(struct seat *seat)
 {
-	struct seat *seat = arg;
 	struct generation *g = seat->generation;
-	char byte;
 
-	(void)what;
-	if (recv(fd, &byte, 1, MSG_DONTWAIT) != 1) {
-		watch_stop(&seat->ready); /* its end is closed: the signal will tell */
-		return;
-	}
 	seat->is_ready = true;
 	if (g->phase != GEN_BEGUN)
 		return;
@@ -470,6 +478,23 @@ on_ready(int fd, short what, void *arg)
 		if (!g->seats[i].is_ready)
 			return;
 	take_charge(g);
+}
+
+static void
+on_word(int fd, short what, void *arg)
+{
+	static struct order order;
+	struct seat *seat = arg;
+
+	(void)what;
+	if (!order_recv(fd, &order)) {
+		if (errno != EAGAIN)
+			watch_stop(&seat->word); /* its end is closed: the signal will tell */
+	} else if (order.kind == ORDER_READY) {
+		note_ready(seat);
+	} else if (order.kind == ORDER_ROWS) {
+		console_rows(seat->generation->master->console, &order);
+	}
 }
 
 static void
@@ -495,6 +520,7 @@ abandon(struct generation *g)
 	} else {
 		log_error("the new workers cannot start; the old configuration stays in force");
 		notify("READY=1\n");
+		console_settled(m->console, false);
 	}
 	signal_all(g, SIGTERM);
 	close_unused_listeners(m, m->serving == NULL ? NULL : m->serving->snap);
@@ -533,8 +559,11 @@ bury(struct seat *seat, int status)
 	if (m->store != NULL && WIFSIGNALED(status) && (WTERMSIG(status) == SIGBUS || WTERMSIG(status) == SIGSEGV))
 		store_writer_suspect(m->store);
 	close_channel(seat);
-	if (seat->slot != NULL)
+	console_died(m->console, g->phase != GEN_DRAINING);
+	if (seat->slot != NULL) {
+		console_fold(m->console, seat->slot, g->snap);
 		shared_give(m->shared, seat->slot);
+	}
 	seat->slot = NULL;
 	seat->pid = 0;
 	if (g->phase == GEN_DRAINING) {
@@ -578,6 +607,7 @@ on_child(int signo, short what, void *arg)
 	}
 }
 
+/* To the log, and errors also into the answer for who asked. */
 static void
 log_diag(void *arg, enum diag_level level, const char *text)
 {
@@ -586,7 +616,8 @@ log_diag(void *arg, enum diag_level level, const char *text)
 		[DIAG_UNAVAILABLE] = LOG_LEVEL_ERROR, [DIAG_ERROR] = LOG_LEVEL_ERROR,
 	};
 
-	(void)arg;
+	if (level == DIAG_ERROR)
+		buf_printf(arg, "%s\n", text);
 	log_line(levels[level], LOG_PROGRAM, "%s", text);
 }
 
@@ -596,13 +627,13 @@ sweep_interval(const struct snapshot *snap)
 	return rules_seconds(snap->rules, P_postscreen_cache_cleanup_interval);
 }
 
-static void
-reload(struct master *m)
+static bool
+reload(struct master *m, struct buf *why)
 {
 	struct diag *diag = diag_new();
 	struct snapshot *snap = snapshot_load(m->start->config_dir, m->start->overrides, m->start->override_count, diag);
 
-	diag_each(diag, log_diag, NULL);
+	diag_each(diag, log_diag, why);
 	bool usable = snap != NULL && diag_count(diag, DIAG_ERROR) == 0;
 	diag_free(&diag);
 	if (usable && snap->workers != m->serving->snap->workers) {
@@ -611,31 +642,44 @@ reload(struct master *m)
 	}
 	if (!usable || !open_listeners(m, snap)) {
 		log_error("reload: the old configuration stays in force");
+		buf_puts(why, "the old configuration stays in force");
 		snapshot_free(&snap);
 		notify("READY=1\n");
-		return;
+		console_settled(m->console, false);
+		return false;
 	}
 	master_open_log(snap, m->start->foreground);
 	if (m->store != NULL)
 		store_writer_rules(m->store, &snap->policy, sweep_interval(snap));
 	begin(m, snap);
+	return true;
+}
+
+bool
+master_reload(struct master *m, struct buf *why)
+{
+	if (m->stopping || m->serving == NULL) {
+		buf_puts(why, m->stopping ? "Gatehouse is stopping" : "Gatehouse is starting");
+		return false;
+	}
+	if (m->begun != NULL) {
+		log_warning("reload: the one before is not finished; send it again later");
+		buf_puts(why, "the reload before is not finished; try again later");
+		return false;
+	}
+	log_info("reload");
+	notify_reloading();
+	return reload(m, why);
 }
 
 static void
 on_hup(int signo, short what, void *arg)
 {
-	struct master *m = arg;
+	char text[256];
+	struct buf why = BUF(text);
 
 	(void)signo, (void)what;
-	if (m->stopping || m->serving == NULL)
-		return;
-	if (m->begun != NULL) {
-		log_warning("reload: the one before is not finished; send it again later");
-		return;
-	}
-	log_info("reload");
-	notify_reloading();
-	reload(m);
+	(void)master_reload(arg, &why);
 }
 
 static void
@@ -654,9 +698,11 @@ static void
 on_store_renewal(void *arg)
 {
 	struct master *m = arg;
+	char text[256];
+	struct buf why = BUF(text);
 
 	if (!m->stopping && m->serving != NULL && m->begun == NULL)
-		reload(m);
+		(void)reload(m, &why);
 }
 
 static void
@@ -670,28 +716,105 @@ on_stop_limit(int fd, short what, void *arg)
 }
 
 static void
-on_term(int signo, short what, void *arg)
+drain_all(struct master *m)
 {
-	struct master *m = arg;
+	struct generation *serving = m->serving, *begun = m->begun;
 
-	(void)signo, (void)what;
-	if (m->stopping)
-		return;
 	m->stopping = true;
-	log_info("stopping");
 	notify("STOPPING=1\n");
 	close_unused_listeners(m, NULL);
-	struct generation *serving = m->serving, *begun = m->begun;
 	m->serving = m->begun = NULL;
 	if (begun != NULL)
 		drain(begun);
 	if (serving != NULL)
 		drain(serving);
+}
+
+void
+master_drain(struct master *m)
+{
+	if (m->stopping)
+		return;
+	log_info("draining: no new clients are taken");
+	drain_all(m);
+	if (m->draining == NULL)
+		loop_stop(m->loop);
+}
+
+void
+master_stop(struct master *m)
+{
+	if (watch_active(&m->stop_limit))
+		return;
+	log_info("stopping");
+	if (!m->stopping)
+		drain_all(m);
 	for (struct generation *g = m->draining; g != NULL; g = g->next)
 		signal_all(g, SIGTERM);
 	watch_start_once(&m->stop_limit, STOP_LIMIT_MS);
 	if (m->draining == NULL)
 		loop_stop(m->loop);
+}
+
+static void
+on_term(int signo, short what, void *arg)
+{
+	(void)signo, (void)what;
+	master_stop(arg);
+}
+
+static size_t
+view_seats(const struct generation *g, struct seat_view *out, size_t max)
+{
+	static const char *const roles[] = { "screen", "tlsproxy" };
+	static const char *const phases[] = { "starting", "serving", "draining" };
+	size_t n = 0;
+
+	for (size_t i = 0; g != NULL && i < g->seat_count && n < max; i++) {
+		const struct seat *s = &g->seats[i];
+		if (s->pid == 0 && g->phase == GEN_DRAINING)
+			continue;
+		out[n++] = (struct seat_view){ roles[s->role], phases[g->phase], s->number, s->pid, s->is_ready,
+			s->started_us, s->channel, s->slot, g->snap };
+	}
+	return n;
+}
+
+size_t
+master_seats(const struct master *m, struct seat_view *out, size_t max)
+{
+	size_t n = view_seats(m->serving, out, max);
+
+	n += view_seats(m->begun, out + n, max - n);
+	for (const struct generation *g = m->draining; g != NULL; g = g->next)
+		n += view_seats(g, out + n, max - n);
+	return n;
+}
+
+struct loop *
+master_loop(const struct master *m)
+{
+	return m->loop;
+}
+
+const struct shared *
+master_shared(const struct master *m)
+{
+	return m->shared;
+}
+
+const struct snapshot *
+master_snapshot(const struct master *m)
+{
+	if (m->serving != NULL)
+		return m->serving->snap;
+	return m->stopping && m->draining != NULL ? m->draining->snap : NULL;
+}
+
+bool
+master_stopping(const struct master *m)
+{
+	return m->stopping;
 }
 
 static void
@@ -728,6 +851,7 @@ open_shop(struct master *m, struct snapshot *snap)
 	watch_start_once(&m->tickets_turn,
 	    1000 * tlsproxy_tickets_turn(m->tickets, snap->tls, loop_wall_s(m->loop)));
 	raise_limits(snap);
+	m->console = console_new(m);
 	if (!open_listeners(m, snap))
 		return false;
 	if (snap->backend.kind == BACKEND_SINK) {
@@ -759,6 +883,7 @@ master_main(const struct master_start *start)
 		snapshot_free(&snap);
 		m.failed = true;
 	}
+	console_free(&m.console);
 	sinkhole_close(&m.sink);
 	store_writer_free(&m.store);
 	tlsproxy_tickets_free(&m.tickets);

@@ -6,7 +6,13 @@
 #define SCREEN_MASTER_H
 
 #include <stdbool.h>
+#include <sys/types.h>
+#include "base/text.h"
 #include "screen/snapshot.h"
+
+struct master;
+struct slot;
+struct shared;
 
 struct master_start {
 	const char *config_dir; /* null: embedded defaults */
@@ -19,6 +25,34 @@ struct master_start {
 
 /* Serves until SIGTERM. Returns the exit status: 0, or 1 after a logged reason. */
 int master_main(const struct master_start *);
+
+/*
+ * For who looks on and who commands (screen/console.h). One seat, as seen from outside; borrowed, until the
+ * next turn of the loop.
+ */
+struct seat_view {
+	const char *role;  /* screen, tlsproxy */
+	const char *phase; /* starting, serving, draining */
+	unsigned number;
+	pid_t pid; /* 0: dead, to be started again */
+	bool ready;
+	int64_t started_us;
+	int channel;             /* -1: nobody to ask */
+	const struct slot *slot; /* null for a tlsproxy */
+	const struct snapshot *snap;
+};
+#define SEATS_VIEW_MAX 256
+size_t master_seats(const struct master *, struct seat_view *out, size_t max);
+struct loop *master_loop(const struct master *);
+const struct shared *master_shared(const struct master *);
+/* The snapshot in force, or the last that was; null before the first worker serves. */
+const struct snapshot *master_snapshot(const struct master *);
+bool master_stopping(const struct master *);
+
+/* As SIGHUP. False if it is refused, with the reason; else console_settled() tells how it ended. */
+bool master_reload(struct master *, struct buf *why);
+void master_drain(struct master *); /* no new clients; the process ends with the last one */
+void master_stop(struct master *);  /* as SIGTERM */
 
 /* Opens the log that this configuration names. False after a message on standard error. */
 bool master_open_log(const struct snapshot *, bool foreground);

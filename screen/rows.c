@@ -9,13 +9,22 @@
 #include "screen/tally.h"
 #include "screen/worker.h"
 
-static const char *const state_words[] = {
-	[S_PROXY] = "proxy",
-	[S_DOOR] = "door",
-	[S_WAIT] = "wait",
-	[S_TALK] = "talk",
-	[S_GATE] = "gate",
+static const char *const state_names[] = {
+#define STATE(id, ...) [S_##id] = #id,
+#include "screen/states.tbl"
+#undef STATE
 };
+
+static const char *
+state_word(unsigned state)
+{
+	static char word[16];
+	struct buf b = BUF(word);
+
+	for (const char *p = state_names[state]; *p != '\0'; p++)
+		buf_putc(&b, (char)(*p | 0x20));
+	return word;
+}
 
 static void
 keep(char *out, size_t size, struct span text)
@@ -65,7 +74,7 @@ row_fill(struct session_row *r, const struct session *s, int64_t now_us)
 const char *
 row_word(const struct session_row *r)
 {
-	return r->ended ? verdict_word((enum verdict)r->verdict) : state_words[r->state];
+	return r->ended ? verdict_word((enum verdict)r->verdict) : state_word(r->state);
 }
 
 static void

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "screen/engine.h"
 #include "screen/journal.h"
+#include "screen/orders.h"
 #include "screen/promise.h"
 #include "screen/relay.h"
 #include "screen/worker.h"
@@ -171,20 +172,86 @@ stop_listening(struct worker *w)
 	}
 }
 
-/* The master closed our channel, or died: take no new clients, finish those we have. */
+/* Takes no new clients, finishes those it has. */
+static void
+drain(struct worker *w)
+{
+	if (!w->draining)
+		stop_listening(w);
+	w->draining = true;
+	leave_when_empty(w);
+}
+
+/* Every session waits for some deadline: their queues are the list of all sessions. */
+static void
+each_session(struct worker *w, bool (*fn)(void *arg, struct session *), void *arg)
+{
+	for (int stressed = 0; stressed < 2; stressed++)
+		for (int limit = LIMIT_NONE + 1; limit < LIMITS; limit++) {
+			struct deadline_queue *q = &w->limits[limit][stressed];
+			for (struct deadline *d = q->head.next, *next; d != &q->head; d = next) {
+				next = d->next;
+				if (!fn(arg, container_of(d, struct session, limit)))
+					return;
+			}
+		}
+}
+
+struct listing {
+	struct order page;
+	unsigned left; /* rows still wanted */
+	int64_t now_us;
+	int channel;
+};
+
+/* False: enough, or the master does not read as fast: it shows what it got. */
+static bool
+list_session(void *arg, struct session *s)
+{
+	struct listing *l = arg;
+	struct session_row *row = &l->page.rows[l->page.count++];
+
+	row_fill(row, s, l->now_us);
+	row->ended = false;
+	if (l->page.count == ORDER_ROWS_MAX) {
+		if (!order_send(l->channel, &l->page))
+			return false;
+		l->page.count = 0;
+	}
+	return --l->left > 0;
+}
+
+static void
+list_sessions(struct worker *w, const struct order *order)
+{
+	static struct listing l;
+
+	l = (struct listing){ .page = { .kind = ORDER_ROWS, .tag = order->tag }, .left = order->count,
+		.now_us = loop_now_us(w->loop), .channel = w->orders_fd };
+	if (l.left > 0)
+		each_session(w, list_session, &l);
+	l.page.last = 1;
+	(void)order_send(w->orders_fd, &l.page);
+}
+
+/* The master closed our channel, or died: that is an order to drain, too. */
 static void
 on_orders(int fd, short what, void *arg)
 {
+	static struct order order;
 	struct worker *w = arg;
-	char byte;
 
 	(void)what;
-	if (recv(fd, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN)
-		return;
-	watch_stop(&w->orders);
-	stop_listening(w);
-	w->draining = true;
-	leave_when_empty(w);
+	if (!order_recv(fd, &order)) {
+		if (errno == EAGAIN)
+			return;
+		watch_stop(&w->orders);
+		drain(w);
+	} else if (order.kind == ORDER_DRAIN) {
+		drain(w);
+	} else if (order.kind == ORDER_LIST) {
+		list_sessions(w, &order);
+	}
 }
 
 static void
@@ -212,24 +279,22 @@ init_limits(struct worker *w)
 	}
 }
 
-/* Every session waits for some deadline: their queues are the list of all sessions. */
+static bool
+stop_session(void *arg, struct session *s)
+{
+	(void)arg;
+	session_stop(s);
+	return true;
+}
+
 static void
 on_term(int signo, short what, void *arg)
 {
 	struct worker *w = arg;
 
 	(void)signo, (void)what;
-	if (!w->draining) {
-		watch_stop(&w->orders);
-		stop_listening(w);
-		w->draining = true;
-	}
-	for (int stressed = 0; stressed < 2; stressed++)
-		for (int limit = LIMIT_NONE + 1; limit < LIMITS; limit++) {
-			struct deadline_queue *q = &w->limits[limit][stressed];
-			while (q->head.next != &q->head)
-				session_stop(container_of(q->head.next, struct session, limit));
-		}
+	drain(w);
+	each_session(w, stop_session, NULL);
 	leave_when_empty(w);
 }
 
@@ -360,7 +425,7 @@ worker_main(const struct worker_start *start)
 	watch_start(&w.term);
 	start_listening(&w, start);
 	loop_after_turn(w.loop, after_turn, &w);
-	if (send(w.orders_fd, "R", 1, MSG_NOSIGNAL) != 1)
+	if (!order_send(w.orders_fd, &(struct order){ .kind = ORDER_READY }))
 		return EXIT_FAILURE;
 	loop_run(w.loop);
 	journal_flush();

@@ -50,7 +50,7 @@ struct worker_start {
 	struct shared *shared;
 	struct slot *slot;
 	int listen_fds[LISTENERS_MAX]; /* one a listener of the snapshot */
-	int orders_fd;                 /* we write one byte when ready; closed by the master: drain */
+	int orders_fd;                 /* screen/orders.h */
 	int store_fd;                  /* way to the store's writer; -1: no memory */
 	int journal_fd;                /* session records; -1: none */
 	int tls_fd;                    /* way to the tlsproxy processes; -1: no TLS */
