@@ -78,6 +78,13 @@ list_state(const struct view *v, unsigned i, const char **why)
 		all += k == LIST_SKIPPED ? 0 : r[k];
 	}
 	*why = "";
+	for (unsigned k = DNSBL_DEAD; k >= DNSBL_SUSPECT; k--)
+		if (cell(v, CELL_LIST_HEALTH + i * LIST_STATES + k) > 0) {
+			*why = cell(v, CELL_LIST_QUARANTINED + i) > 0
+			    ? "neither asked nor obeyed until it is well again"
+			    : k == DNSBL_SUSPECT ? "" : "its probes fail";
+			return dnsbl_health_word((enum dnsbl_health_state)k);
+		}
 	if (all == 0)
 		return r[LIST_SKIPPED] > 0 ? "skipped" : "unused";
 	if (r[LIST_DISTRUSTED] * 2 > all) {

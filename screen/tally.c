@@ -37,6 +37,13 @@ static const char *const handoff_words[HANDOFF_OUTCOMES] = { "ok", "no_connect",
 static const char *const tls_words[TLS_VERSIONS] = { "TLSv1.3", "TLSv1.2", "older", "failed" };
 static const char *const list_words[LIST_RESULTS] = { "listed", "clear", "failed", "distrusted",
 	"skipped", "late" };
+static const char *const list_states[LIST_STATES] = {
+	[DNSBL_UNKNOWN] = "unknown",
+	[DNSBL_HEALTHY] = "healthy",
+	[DNSBL_SUSPECT] = "suspect",
+	[DNSBL_BLOCKED] = "blocked",
+	[DNSBL_DEAD] = "dead",
+};
 static const char *const ciphers[CIPHERS] = { "TLS_AES_256_GCM_SHA384",
 	"TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_128_GCM_SHA256", "ECDHE-RSA-AES256-GCM-SHA384",
 	"ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-CHACHA20-POLY1305",
@@ -76,6 +83,7 @@ static const struct {
 	[LABELS_TLS_VERSION] = { { "version" }, { tls_words }, 1 },
 	[LABELS_CIPHER] = { { "cipher" }, { ciphers }, 1 },
 	[LABELS_LIST] = { { "list" }, { NULL }, 1 },
+	[LABELS_LIST_HEALTH] = { { "list", "state" }, { NULL, list_states }, LIST_STATES },
 	[LABELS_LIST_RESULT] = { { "list", "result" }, { NULL, list_words }, LIST_RESULTS },
 };
 
@@ -98,6 +106,12 @@ put_label_value(struct buf *out, const char *text)
 }
 
 static bool
+is_by_list(enum labels labels)
+{
+	return labels == LABELS_LIST || labels == LABELS_LIST_RESULT || labels == LABELS_LIST_HEALTH;
+}
+
+static bool
 put_first(enum labels labels, const struct totals *t, unsigned i, struct buf *out)
 {
 	if (labels == LABELS_VERDICT_REASON) {
@@ -108,7 +122,7 @@ put_first(enum labels labels, const struct totals *t, unsigned i, struct buf *ou
 		buf_puts(out, check_word((enum check)i));
 	} else if (labels == LABELS_EVENT) {
 		put_lower(out, event_names[i]);
-	} else if (labels == LABELS_LIST || labels == LABELS_LIST_RESULT) {
+	} else if (is_by_list(labels)) {
 		if (t == NULL || t->lists[i][0] == '\0')
 			return false;
 		put_label_value(out, t->lists[i]);
@@ -292,6 +306,22 @@ tally_lists(const struct session *s)
 }
 
 void
+tally_health(const struct worker *w)
+{
+	size_t count = dnsbl_domain_count(w->snap->sites);
+
+	for (unsigned i = 0; i < count && i < LISTS_MAX; i++) {
+		const struct dnsbl_health *h = dnsbl_health(w->dnsbl, i);
+		unsigned first = CELL_LIST_HEALTH + i * LIST_STATES;
+		tally_set(w->slot, CELL_LIST_QUARANTINED + i, h->quarantined);
+		if (w->slot->cells[first + h->state] != 0)
+			continue;
+		for (unsigned k = 0; k < LIST_STATES; k++)
+			tally_set(w->slot, first + k, k == h->state);
+	}
+}
+
+void
 tally_session(struct session *s, int64_t now_us)
 {
 	struct slot *slot = s->worker->slot;
@@ -328,12 +358,6 @@ list_place(struct totals *t, const char *name)
 	return LISTS_MAX; /* more names than places since the start: not counted */
 }
 
-static bool
-is_by_list(const struct metric *m)
-{
-	return m->labels == LABELS_LIST || m->labels == LABELS_LIST_RESULT;
-}
-
 static void
 add_cells(struct totals *t, const struct slot *slot, unsigned to, unsigned from, unsigned n)
 {
@@ -355,7 +379,7 @@ totals_add(struct totals *t, const struct slot *slot, const struct dnsbl_sites *
 		const struct metric *m = &tally_metrics[k];
 		if (m->kind == METRIC_GAUGE && !alive)
 			continue;
-		if (!is_by_list(m)) {
+		if (!is_by_list(m->labels)) {
 			add_cells(t, slot, m->first, m->first, m->count * metric_cells(m));
 			continue;
 		}

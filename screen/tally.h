@@ -44,6 +44,7 @@ enum list_result {
 	LIST_LATE,
 	LIST_RESULTS
 };
+#define LIST_STATES (DNSBL_DEAD + 1)
 #define CIPHERS 16
 
 /* Histograms of durations: upper bounds in microseconds; one more bucket for what is longer. */
@@ -73,6 +74,7 @@ enum labels {
 	LABELS_CIPHER,
 	LABELS_LIST,
 	LABELS_LIST_RESULT,
+	LABELS_LIST_HEALTH,
 };
 struct metric {
 	const char *name, *help;
@@ -97,6 +99,9 @@ void tally_set(struct slot *, unsigned cell, uint64_t value);
 void tally_time(struct slot *, enum cell histogram, unsigned i, int64_t us);
 unsigned tally_cipher(const char *name); /* 0 .. CIPHERS-1, the last for all others */
 enum tls_version tally_tls_version(const char *protocol); /* "TLSv1.3" */
+
+/* After a turn of the loop: what this worker thinks of each list. */
+void tally_health(const struct worker *);
 
 /* What decided this session; final at its end. */
 enum reason session_reason(const struct session *);
