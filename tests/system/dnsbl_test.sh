@@ -263,6 +263,28 @@ unusual_but_right_body()
 	done
 }
 
+# The same in a jailed worker of the daemon: a listed client is refused, the next one is let in.
+system_case the_daemon_refuses
+the_daemon_refuses_body()
+{
+	setup
+	printf ':127.0.0.2:listed\n127.0.0.2\n127.1.0.1\n' | zone good
+	dns_up good.example:ip4set:good
+	gatehouse_config <<-END
+	gatehouse_dns_servers = $addr:5300
+	postscreen_dnsbl_sites = good.example*2
+	postscreen_dnsbl_action = enforce
+	END
+	gatehouse_start
+	! try_mail 127.1.0.1 2525 || atf_fail "a listed client was let in"
+	wait_line "$log" 'dnsblog\[[0-9]+\]: addr 127.1.0.1 listed by domain good.example as 127.0.0.2'
+	wait_line "$log" 'postscreen\[[0-9]+\]: DNSBL rank 2 for \[127.1.0.1\]'
+	atf_check -o match:'550 5.7.1 Service unavailable; client \[127.1.0.1\] blocked using good.example' cat swaks
+	send_mail 127.1.0.2 2525
+	wait_line "$log" 'PASS NEW \[127.1.0.2\]'
+	gatehouse_stop
+}
+
 system_case secrets_stay_secret
 secrets_stay_secret_body()
 {
@@ -290,7 +312,8 @@ atf_init_test_cases()
 {
 	for c in honest_list several_addresses ipv6_list error_codes_are_no_listing quota_code_of_an_allow_list \
 	    operators_error_code lists_the_world parked_domain refusing_and_silent_lists stripped_by_the_resolver \
-	    dead_server_first rule_breakers unusual_but_right secrets_stay_secret configuration_faults; do
+	    dead_server_first rule_breakers unusual_but_right the_daemon_refuses secrets_stay_secret \
+	    configuration_faults; do
 		atf_add_test_case $c
 	done
 }
