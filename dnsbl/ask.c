@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "dnsbl/health.h"
 #include "dnsbl/resolver.h"
+#include "dnsbl/signals.h"
 #include "dnsbl/sites.h"
 
 #define LOG_PROGRAM "dnsblog"
@@ -31,6 +32,13 @@ struct slot {
 	struct slot **held_in, *held_next;
 };
 
+/* The name of the client: asked once, whatever the number of rules that look at it. */
+struct reverse {
+	struct query ptr, confirm;
+	struct record *record;
+	char name[DNS_NAME_MAX + 1];
+};
+
 /* Everything known of one client. Lives while sessions hold it, then a while in memory. */
 struct record {
 	struct map_node node;
@@ -43,6 +51,7 @@ struct record {
 	struct deadline deadline;
 	struct dnsbl_score score;
 	struct dnsbl_answer *answers; /* behind the slots */
+	struct reverse *reverse;      /* behind the answers; null if no rule needs it */
 	struct slot slots[];
 };
 
@@ -318,7 +327,7 @@ rescore(struct record *rec)
 	const struct dnsbl_sites *s = rec->dnsbl->sites;
 
 	score_reset(s, &rec->score, rec->answers);
-	for (size_t i = 0; i < s->count; i++)
+	for (size_t i = 0; i < dnsbl_domain_count(s); i++)
 		if (rec->answers[i].state != DNSBL_PENDING)
 			dnsbl_score_add(s, &rec->score, i);
 }
@@ -395,6 +404,134 @@ log_timeout(struct record *rec, size_t domain)
 		    (long long)(d->sites->timeout_ms / 1000), d->sites->domains[domain].shown);
 }
 
+/* Local signals. */
+
+static void
+decide_signal(struct record *rec, size_t i, enum dnsbl_state state)
+{
+	struct dnsbl *d = rec->dnsbl;
+	size_t at = d->sites->count + i;
+	char client[ADDR_TEXT_SIZE];
+
+	rec->answers[at] = (struct dnsbl_answer){ .state = state, .ttl = -1 };
+	if (state == DNSBL_LISTED)
+		log_info("addr %s has signal %s", addr_format(&rec->client, client),
+		    d->sites->signals[i].shown);
+	else if (state == DNSBL_FAILED)
+		rec->answers[at].error = "the client's name could not be looked up";
+	dnsbl_score_add(d->sites, &rec->score, at);
+}
+
+/* failed: nothing is known of the name. fail open */
+static void
+decide_names(struct record *rec, bool failed, const char *name, bool confirmed)
+{
+	const struct dnsbl_sites *s = rec->dnsbl->sites;
+
+	for (size_t i = 0; i < s->signal_count; i++) {
+		if (!signal_needs_ptr(&s->signals[i]))
+			continue;
+		if (failed)
+			decide_signal(rec, i, DNSBL_FAILED);
+		else
+			decide_signal(rec, i,
+			    signal_matches_name(&s->signals[i], name, confirmed)
+				? DNSBL_LISTED
+				: DNSBL_NOT_LISTED);
+	}
+	settle(rec);
+}
+
+static void
+write_confirm(const struct query *q, struct question *out)
+{
+	const struct reverse *rev = container_of(q, const struct reverse, confirm);
+	uint8_t wire[DNS_NAME_MAX];
+	size_t len;
+
+	(void)name_wire(span_of(rev->name), wire, &len); /* looked at before it was asked */
+	(void)question_label(
+	    out, SPAN(""), wire, len, rev->record->client.family == 4 ? DNS_A : DNS_AAAA);
+}
+
+static void
+on_confirm(struct query *q, int status, const struct answer *answer)
+{
+	struct reverse *rev = container_of(q, struct reverse, confirm);
+	const struct addr *client = &rev->record->client;
+	bool confirmed = false;
+
+	for (uint8_t i = 0; status == ANSWER_FOUND && i < answer->count; i++)
+		confirmed =
+		    confirmed || memcmp(answer->ip[i], client->ip, addr_bits(client) / 8) == 0;
+	decide_names(
+	    rev->record, status != ANSWER_FOUND && status != ANSWER_NONE, rev->name, confirmed);
+}
+
+static void
+write_ptr(const struct query *q, struct question *out)
+{
+	static const uint8_t v4[] = "\7in-addr\4arpa", v6[] = "\3ip6\4arpa";
+	const struct addr *client = &container_of(q, const struct reverse, ptr)->record->client;
+
+	if (client->family == 4)
+		(void)question_reversed(out, client, v4, sizeof v4, DNS_PTR);
+	else
+		(void)question_reversed(out, client, v6, sizeof v6, DNS_PTR);
+}
+
+static void
+on_ptr(struct query *q, int status, const struct answer *answer)
+{
+	struct reverse *rev = container_of(q, struct reverse, ptr);
+	uint8_t wire[DNS_NAME_MAX];
+	struct buf name = BUF(rev->name);
+	size_t len;
+
+	if (status != ANSWER_FOUND) {
+		decide_names(rev->record, status != ANSWER_NONE, NULL, false);
+		return;
+	}
+	buf_puts(&name, answer->name);
+	if (name_wire(span_of(rev->name), wire, &len) == NULL)
+		resolver_ask(rev->record->dnsbl->resolver, &rev->confirm, false);
+	else
+		decide_names(rev->record, false, rev->name, false);
+}
+
+static const struct query_kind ptr_query = { write_ptr, on_ptr };
+static const struct query_kind confirm_query = { write_confirm, on_confirm };
+
+static void
+reverse_cancel(struct record *rec)
+{
+	if (rec->reverse == NULL)
+		return;
+	resolver_cancel(rec->dnsbl->resolver, &rec->reverse->ptr);
+	resolver_cancel(rec->dnsbl->resolver, &rec->reverse->confirm);
+}
+
+static void
+ask_signals(struct record *rec)
+{
+	struct dnsbl *d = rec->dnsbl;
+	bool foreign = !addr_is_private(&rec->client) || addr_is_loopback(&rec->client);
+
+	for (size_t i = 0; i < d->sites->signal_count; i++) {
+		const struct signal *sig = &d->sites->signals[i];
+
+		rec->answers[d->sites->count + i] = (struct dnsbl_answer){ .ttl = -1 };
+		if (!signal_needs_ptr(sig))
+			decide_signal(rec, i,
+			    signal_matches_client(d->sites, sig, &rec->client) ? DNSBL_LISTED
+									       : DNSBL_NOT_LISTED);
+		else if (!foreign)
+			decide_signal(rec, i, DNSBL_SKIPPED);
+	}
+	if (rec->reverse != NULL && foreign)
+		resolver_ask(d->resolver, &rec->reverse->ptr, false);
+}
+
 /* The lists that have not answered by now have lost their vote. */
 static void
 on_deadline(struct deadline *deadline)
@@ -416,6 +553,10 @@ on_deadline(struct deadline *deadline)
 		a->count = 0;
 		(void)health_note(d->health, i, a);
 		dnsbl_score_add(d->sites, &rec->score, i);
+	}
+	if (rec->reverse != NULL && rec->score.pending > 0) {
+		reverse_cancel(rec);
+		decide_names(rec, true, NULL, false);
 	}
 	settle(rec);
 	deliver(d);
@@ -464,6 +605,7 @@ record_stop(struct record *rec)
 	bool worth = false;
 
 	deadline_disarm(&rec->deadline);
+	reverse_cancel(rec);
 	for (size_t i = 0; i < d->sites->count; i++) {
 		resolver_cancel(d->resolver, &rec->slots[i].query);
 		if (rec->slots[i].held_in != NULL)
@@ -508,6 +650,13 @@ record_new(struct dnsbl *d, const struct addr *client, uint64_t hash)
 	for (size_t i = 0; i < d->sites->count; i++) {
 		rec->slots[i].query.kind = &list_query;
 		rec->slots[i].query.lane = (uint16_t)i;
+	}
+	if (signals_need_ptr(d->sites)) {
+		rec->reverse = (struct reverse *)(rec->answers + dnsbl_domain_count(d->sites));
+		rec->reverse->record = rec;
+		rec->reverse->ptr.kind = &ptr_query;
+		rec->reverse->confirm.kind = &confirm_query;
+		rec->reverse->ptr.lane = rec->reverse->confirm.lane = (uint16_t)d->sites->count;
 	}
 	map_add(&d->by_client, &rec->node, hash);
 	return rec;
@@ -574,6 +723,7 @@ record_start(struct record *rec)
 	score_reset(d->sites, &rec->score, rec->answers);
 	for (size_t i = 0; i < d->sites->count; i++)
 		ask_domain(rec, i);
+	ask_signals(rec);
 	if (rec->score.pending > 0)
 		deadline_arm(&d->deadlines, &rec->deadline);
 }
@@ -663,8 +813,9 @@ struct dnsbl *
 dnsbl_new(struct loop *loop, const struct dnsbl_sites *s, size_t clients_max, struct diag *diag)
 {
 	struct dnsbl *d = mem_alloc(sizeof *d);
-	size_t record_size =
-	    sizeof(struct record) + s->count * (sizeof(struct slot) + sizeof(struct dnsbl_answer));
+	size_t record_size = sizeof(struct record) + s->count * sizeof(struct slot) +
+			     dnsbl_domain_count(s) * sizeof(struct dnsbl_answer) +
+			     (signals_need_ptr(s) ? sizeof(struct reverse) : 0);
 
 	(void)diag;
 	d->loop = loop;

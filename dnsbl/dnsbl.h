@@ -30,7 +30,9 @@ bool dnsbl_filter_match(const struct dnsbl_filter *, const uint8_t ip[4]);
 struct dnsbl_sites;
 struct dnsbl_sites *dnsbl_sites_load(const struct rules *, struct diag *); /* all dnsbl parameters */
 void dnsbl_sites_free(struct dnsbl_sites **);
-size_t dnsbl_domain_count(const struct dnsbl_sites *); /* 0: the test is off */
+/* Everything that votes: the lists, then the local signals of gatehouse_score_rules. 0: the test is off. */
+size_t dnsbl_domain_count(const struct dnsbl_sites *);
+size_t dnsbl_list_count(const struct dnsbl_sites *); /* the lists alone */
 /* The name as shown to clients and in logs meant for others: after the reply map, secrets masked. */
 const char *dnsbl_domain_shown(const struct dnsbl_sites *, size_t domain);
 size_t dnsbl_domain_find(const struct dnsbl_sites *, struct span name); /* dnsbl_domain_count() if there is none */
@@ -117,7 +119,7 @@ const struct dnsbl_score *dnsbl_ask_score(struct dnsbl_ask *);
  */
 void dnsbl_client_passed(struct dnsbl *, const struct addr *client);
 
-/* The health of a list, as this process sees it. Borrowed; it changes with the loop. */
+/* The health of a list (domain < dnsbl_list_count()), as this process sees it. Borrowed; it changes with the loop. */
 enum dnsbl_health_state {
 	DNSBL_UNKNOWN, /* not probed yet */
 	DNSBL_HEALTHY,

@@ -2,6 +2,7 @@
 
 #include <string.h>
 #include "base/mem.h"
+#include "dnsbl/signals.h"
 #include "dnsbl/sites.h"
 
 #define RESOLV_CONF "/etc/resolv.conf"
@@ -109,6 +110,7 @@ dnsbl_sites_load(const struct rules *r, struct diag *diag)
 {
 	struct dnsbl_sites *s = mem_alloc(sizeof *s);
 	struct place at = place_of(r, P_postscreen_dnsbl_sites, diag);
+	struct place signals_at = place_of(r, P_gatehouse_score_rules, diag);
 	struct place codes_at = place_of(r, P_gatehouse_dnsbl_error_codes, diag);
 
 	load_numbers(s, r);
@@ -120,5 +122,7 @@ dnsbl_sites_load(const struct rules *r, struct diag *diag)
 	codes_parse(s, span_of(rules_text(r, P_gatehouse_dnsbl_error_codes)), &codes_at);
 	codes_load_builtin(s);
 	codes_assign(s);
+	signals_parse(s, span_of(rules_text(r, P_gatehouse_score_rules)),
+	    rules_text(r, P_gatehouse_geo_files), &signals_at);
 	return s;
 }

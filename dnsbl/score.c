@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include <string.h>
+#include "dnsbl/signals.h"
 #include "dnsbl/sites.h"
 
 /* Reference §4.6: the lower one wins, and any new value wins over "unknown". */
@@ -63,6 +64,20 @@ add_pair(struct dnsbl_score *score, struct dnsbl_answer *a, const struct pair *p
 		score->pass_ttl = merge_ttl(score->pass_ttl, a->ttl);
 }
 
+static void
+add_domain(struct dnsbl_score *score, struct dnsbl_answer *a, const struct domain *d)
+{
+	for (size_t i = d->pair_count; i-- > 0;)
+		add_pair(score, a, &d->pairs[i], d->shown);
+}
+
+/* A signal has no time to live and leaves that of the lists alone. */
+static void
+add_signal(struct dnsbl_score *score, struct dnsbl_answer *a, const struct signal *sig)
+{
+	add_weight(score, a, sig->weight, sig->shown);
+}
+
 static int
 clamp_allow(const struct dnsbl_sites *s, int minus)
 {
@@ -72,15 +87,16 @@ clamp_allow(const struct dnsbl_sites *s, int minus)
 void
 dnsbl_score_add(const struct dnsbl_sites *s, struct dnsbl_score *score, size_t domain)
 {
-	const struct domain *d = &s->domains[domain];
 	struct dnsbl_answer *a = &score->answers[domain];
 
 	a->score = 0;
 	score->pending--;
 	if (a->state == DNSBL_SKIPPED)
 		return;
-	for (size_t i = d->pair_count; i-- > 0;)
-		add_pair(score, a, &d->pairs[i], d->shown);
+	if (domain < s->count)
+		add_domain(score, a, &s->domains[domain]);
+	else if (a->state == DNSBL_LISTED)
+		add_signal(score, a, &s->signals[domain - s->count]);
 	score->total = score->plus + clamp_allow(s, score->minus);
 }
 
@@ -105,6 +121,12 @@ dnsbl_score_range(
 		if (score->answers[i].state == DNSBL_PENDING) {
 			plus += s->domains[i].highest;
 			minus += s->domains[i].lowest;
+		}
+	for (size_t i = 0; i < s->signal_count; i++)
+		if (score->answers[s->count + i].state == DNSBL_PENDING) {
+			int weight = s->signals[i].weight;
+			plus += weight > 0 ? weight : 0;
+			minus += weight < 0 ? weight : 0;
 		}
 	*lowest += clamp_allow(s, minus);
 	*highest = plus + clamp_allow(s, score->minus);
@@ -155,10 +177,11 @@ distrust(struct dnsbl_answer *a, const char *why)
 void
 dnsbl_judge(const struct dnsbl_sites *s, size_t domain, struct dnsbl_answer *a)
 {
-	const struct domain *d = &s->domains[domain];
+	const struct domain *d;
 
-	if (a->state != DNSBL_LISTED || !d->truth)
+	if (domain >= s->count || a->state != DNSBL_LISTED || !s->domains[domain].truth)
 		return;
+	d = &s->domains[domain];
 	for (uint8_t i = 0; i < a->count; i++) {
 		const struct error_code *code = code_find(s, d, a->ip[i]);
 		if (code != NULL) {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/mem.h"
+#include "dnsbl/signals.h"
 #include "dnsbl/sites.h"
 
 #define SEPARATORS ", \t\r\n"
@@ -60,15 +61,14 @@ label_fault(struct span label)
 	return NULL;
 }
 
-/* Writes the name in wire form. Why it is not a domain name, or null. */
-static const char *
-domain_wire(struct span name, struct domain *out)
+const char *
+name_wire(struct span name, uint8_t wire[DNS_NAME_MAX], size_t *wire_len)
 {
 	bool numeric = true;
 	struct span rest = name, label;
 	bool more = true;
 
-	out->wire_len = 0;
+	*wire_len = 0;
 	if (name.len == 0)
 		return "empty name";
 	if (name.len > DNS_NAME_MAX - 2)
@@ -82,11 +82,11 @@ domain_wire(struct span name, struct domain *out)
 			return why;
 		for (size_t i = 0; i < label.len; i++)
 			numeric = numeric && isdigit((unsigned char)label.p[i]);
-		out->wire[out->wire_len++] = (uint8_t)label.len;
-		memcpy(out->wire + out->wire_len, label.p, label.len);
-		out->wire_len += label.len;
+		wire[(*wire_len)++] = (uint8_t)label.len;
+		memcpy(wire + *wire_len, label.p, label.len);
+		*wire_len += label.len;
 	}
-	out->wire[out->wire_len++] = 0;
+	wire[(*wire_len)++] = 0;
 	return numeric ? "a name of digits only is an address" : NULL;
 }
 
@@ -227,7 +227,7 @@ domain_get(struct dnsbl_sites *s, struct span name)
 	s->domains = mem_grow(s->domains, s->count + 1, sizeof *s->domains);
 	d = &s->domains[s->count++];
 	memset(d, 0, sizeof *d);
-	(void)domain_wire(name, d);
+	(void)name_wire(name, d->wire, &d->wire_len);
 	d->name = mem_strndup(name.p, name.len);
 	d->families = FAMILY_V4 | FAMILY_V6;
 	d->truth = d->probe = true;
@@ -255,7 +255,7 @@ static bool
 check_domain(const struct site *s, const struct place *at)
 {
 	struct domain scratch;
-	const char *why = domain_wire(s->domain, &scratch);
+	const char *why = name_wire(s->domain, scratch.wire, &scratch.wire_len);
 	char name[DNS_NAME_MAX + 1];
 	struct buf out = BUF(name);
 
@@ -363,6 +363,7 @@ dnsbl_sites_free(struct dnsbl_sites **sites)
 	}
 	for (size_t i = 0; i < s->code_count; i++)
 		free(s->codes[i].zone);
+	signals_free(s);
 	free(s->domains);
 	free(s->codes);
 	free(s);
@@ -372,13 +373,19 @@ dnsbl_sites_free(struct dnsbl_sites **sites)
 size_t
 dnsbl_domain_count(const struct dnsbl_sites *s)
 {
+	return s->count + s->signal_count;
+}
+
+size_t
+dnsbl_list_count(const struct dnsbl_sites *s)
+{
 	return s->count;
 }
 
 const char *
 dnsbl_domain_shown(const struct dnsbl_sites *s, size_t domain)
 {
-	return s->domains[domain].shown;
+	return domain < s->count ? s->domains[domain].shown : s->signals[domain - s->count].shown;
 }
 
 size_t
@@ -388,7 +395,7 @@ dnsbl_domain_find(const struct dnsbl_sites *s, struct span name)
 
 	while (i < s->count && !span_is(name, s->domains[i].name))
 		i++;
-	return i;
+	return i < s->count ? i : dnsbl_domain_count(s);
 }
 
 const char *

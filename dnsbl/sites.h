@@ -48,6 +48,9 @@ struct dnsbl_sites {
 	size_t count;
 	struct error_code *codes;
 	size_t code_count;
+	struct signal *signals; /* dnsbl/signals.h; their answers stand behind those of the domains */
+	size_t signal_count;
+	struct geo *geo;
 	int64_t min_ttl_s, max_ttl_s, timeout_ms, probe_interval_s;
 	int threshold, allow_threshold;
 	int allow_cap; /* 0: none */
@@ -56,6 +59,9 @@ struct dnsbl_sites {
 	struct endpoint servers[DNS_SERVERS_MAX];
 	size_t server_count;
 };
+
+/* Writes a name in wire form. Why it is no host name, or null. */
+const char *name_wire(struct span name, uint8_t wire[DNS_NAME_MAX], size_t *wire_len);
 
 /* Where the text of a list stands, for diagnostics. */
 struct place {

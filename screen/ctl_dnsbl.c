@@ -378,7 +378,7 @@ probe_all(const struct ctl *ctl, const struct dnsbl_sites *s)
 	log_threshold(LOG_LEVEL_ERROR);
 	while (dnsbl_probing(dnsbl))
 		loop_turn(loop, true);
-	for (size_t i = 0; i < dnsbl_domain_count(s); i++) {
+	for (size_t i = 0; i < dnsbl_list_count(s); i++) {
 		const struct dnsbl_health *h = dnsbl_health(dnsbl, i);
 
 		print_health(ctl, dnsbl_domain_shown(s, i), h);

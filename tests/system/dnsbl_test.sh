@@ -285,6 +285,84 @@ the_daemon_refuses_body()
 	gatehouse_stop
 }
 
+# Local signals: feeds, country and network, and the client's name, with and without a list beside them.
+signals() # RULES CLIENT [OPTION...]
+{
+	local rules=$1 client=$2
+	shift 2
+	score good.example "$client" -o gatehouse_score_rules="$rules" "$@"
+}
+
+system_case local_signals
+local_signals_body()
+{
+	setup
+	good_zone
+	dns_up good.example:ip4set:good
+	printf '198.51.100.0/24 ; SBL1\n' >drop.txt
+	signals "cidr:$work/drop.txt*3" 198.51.100.7
+	verdict fail
+	grep -qx "name cidr:drop.txt" score || atf_fail "the signal's name is not given"
+	signals "cidr:$work/drop.txt*3" 198.51.101.7
+	verdict pass
+	printf '198.51.100.0/24 country XX\n203.0.113.0/24 country YY\n' |
+	    "$build/tests/helpers/mmdb_write" country.mmdb || atf_fail "mmdb_write"
+	printf '198.51.100.0/25 asn 64500\n' | "$build/tests/helpers/mmdb_write" asn.mmdb || atf_fail "mmdb_write"
+	set -- -o gatehouse_geo_files="$work/country.mmdb $work/asn.mmdb"
+	signals "country:KP,XX*2 asn:64500*4" 198.51.100.7 "$@"
+	grep -qx "total 6" score || atf_fail "country and network"
+	signals "country:KP,XX*2 asn:64500*4" 198.51.100.200 "$@"
+	grep -qx "total 2" score || atf_fail "country alone"
+	signals "country:KP,XX*2 asn:64500*4" 203.0.113.1 "$@"
+	verdict pass
+}
+
+system_case names_of_clients
+names_of_clients_body()
+{
+	setup
+	cat >unbound.conf <<-END
+	server:
+	 interface: $addr@5301
+	 access-control: 127.0.0.0/8 allow
+	 do-daemonize: no
+	 username: ""
+	 chroot: ""
+	 directory: "$work"
+	 pidfile: "$work/unbound.pid"
+	 use-syslog: no
+	 module-config: "iterator"
+	 do-ip6: no
+	 local-zone: "." static
+	 local-data: "1.100.51.198.in-addr.arpa. PTR mail.client.test."
+	 local-data: "mail.client.test. A 198.51.100.1"
+	 local-data: "2.100.51.198.in-addr.arpa. PTR mail.client.test."
+	 local-data: "3.100.51.198.in-addr.arpa. PTR dyn-3.pool.client.test."
+	 local-data: "dyn-3.pool.client.test. A 198.51.100.3"
+	remote-control:
+	 control-enable: no
+	END
+	start unbound unbound -d -p -c "$work/unbound.conf"
+	servers=$addr:5301
+	printf '/^dyn-/ DYNAMIC\n' >names.pcre
+	set -- "ptr:missing*1 ptr:unconfirmed*2 ptr:pcre:$work/names.pcre*4"
+	wait_for 5 signals_total 0 "$1" 198.51.100.1 || atf_fail "a good name counted: $(cat score)"
+	signals_total 2 "$1" 198.51.100.2 || atf_fail "an unconfirmed name: $(cat score)"
+	signals_total 4 "$1" 198.51.100.3 || atf_fail "a dynamic name: $(cat score)"
+	signals_total 1 "$1" 198.51.100.4 || atf_fail "no name: $(cat score)"
+	signals_total 0 "$1" 10.1.2.3 || atf_fail "a private client: $(cat score)"
+	stop unbound
+	signals_total 0 "$1" 198.51.100.4 -o postscreen_dnsbl_timeout=1s || atf_fail "trouble counted: $(cat score)"
+}
+
+signals_total() # TOTAL RULES CLIENT [OPTION...]
+{
+	local total=$1
+	shift
+	signals "$@" >/dev/null
+	grep -qx "total $total" score
+}
+
 system_case secrets_stay_secret
 secrets_stay_secret_body()
 {
@@ -312,8 +390,8 @@ atf_init_test_cases()
 {
 	for c in honest_list several_addresses ipv6_list error_codes_are_no_listing quota_code_of_an_allow_list \
 	    operators_error_code lists_the_world parked_domain refusing_and_silent_lists stripped_by_the_resolver \
-	    dead_server_first rule_breakers unusual_but_right the_daemon_refuses secrets_stay_secret \
-	    configuration_faults; do
+	    dead_server_first rule_breakers unusual_but_right the_daemon_refuses local_signals names_of_clients \
+	    secrets_stay_secret configuration_faults; do
 		atf_add_test_case $c
 	done
 }
