@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "base/log.h"
+#include "screen/tally.h"
 #include "screen/verbs.h"
 #include "screen/worker.h"
 
@@ -26,27 +27,38 @@ engine_birth(struct session *s)
 		return NULL;
 	e->line = (struct line){ .kept = e->input, .limit = s->worker->snap->engine->line_limit };
 	e->verb = VERB_CONNECT;
+	e->session = s;
+	deadline_arm(&s->worker->whole, &e->whole);
 	return e;
 }
 
 void
 engine_free(struct session *s)
 {
-	if (s->engine != NULL)
-		pool_give(s->worker->engines, s->engine);
+	if (s->engine == NULL)
+		return;
+	tarpit_leave(s);
+	deadline_disarm(&s->engine->whole);
+	pool_give(s->worker->engines, s->engine);
 	s->engine = NULL;
 }
 
 enum state
 engine_write(struct session *s, struct span bytes)
 {
+	if (s->engine->slow && reply_hold(s, bytes))
+		return S_TARPIT;
 	return reply_write(s, bytes) ? S_AGAIN : session_hangup(s);
 }
 
 enum state
 engine_say(struct session *s, enum reply reply)
 {
-	return reply_send(s, reply) ? S_AGAIN : session_hangup(s);
+	char text[REPLY_SIZE];
+	struct buf b = BUF(text);
+
+	reply_compose(s, reply, &b);
+	return engine_write(s, (struct span){ text, b.len });
 }
 
 enum state
@@ -64,7 +76,7 @@ engine_enter(struct session *s)
 	struct buf b = BUF(text);
 
 	if (s->engine != NULL)
-		return resume(s);
+		return s->engine->rcpt_len > 0 ? resume(s) : S_STAY; /* the backend is asked; or: veil, tarpit */
 	s->phase_us = loop_now_us(s->worker->loop);
 	s->engine = engine_birth(s);
 	if (s->engine == NULL)
@@ -127,6 +139,33 @@ enum state
 engine_time(struct session *s)
 {
 	return limited(s, EV_TIME_LIMIT, s->engine->verb, R_TIMEOUT);
+}
+
+void
+engine_expire(struct session *s)
+{
+	limited(s, EV_SESSION_LIMIT, s->engine->verb, R_TRY_LATER);
+}
+
+static void
+on_whole(struct deadline *d)
+{
+	struct session *s = container_of(d, struct engine, whole)->session;
+
+	if (s->state != S_RELAY) /* the client is the backend's now */
+		session_expire(s);
+}
+
+void
+engine_init(struct worker *w)
+{
+	deadline_queue_init(&w->whole, w->loop, w->snap->engine->session_limit_us, on_whole);
+}
+
+void
+engine_fini(struct worker *w)
+{
+	deadline_queue_fini(&w->whole);
 }
 
 /* S_STAY: the session goes on. */
@@ -227,7 +266,10 @@ resume(struct session *s)
 
 	if (next != S_STAY)
 		return next;
-	return screening_may_forward(&s->sc) ? S_DIAL : engine_say(s, reply_refusal(s));
+	if (screening_may_forward(&s->sc))
+		return S_DIAL;
+	s->engine->rcpt_len = 0;
+	return engine_say(s, reply_refusal(s));
 }
 
 /* Not a check, but in the same walk: reaching RCPT passes the others for the time being. */
@@ -336,26 +378,41 @@ hear(struct session *s, struct span line, bool bare, struct span unread)
 	return next != S_STAY ? next : obey(s, filtered(s, until_nul(line), &room), unread);
 }
 
+static enum state
+listen_to(struct session *s, struct span *in)
+{
+	enum state next = S_STAY;
+	struct span line;
+
+	while (in->len > 0) {
+		enum line_end end = line_take(&s->engine->line, in, &line);
+		if (end == LINE_MORE)
+			break;
+		next = end == LINE_LONG ? limited(s, EV_LENGTH_LIMIT, s->engine->verb, R_TRY_LATER)
+					: hear(s, line, end == LINE_BARE, *in);
+		if (next != S_AGAIN)
+			break;
+	}
+	return next;
+}
+
 enum state
 engine_read(struct session *s)
 {
 	static char scratch[SCRATCH_SIZE];
-	ssize_t n = recv(s->fd, scratch, sizeof scratch, MSG_DONTWAIT);
-	enum state next = S_STAY;
+	bool slow = tarpit_holds(s); /* what is not obeyed yet stays in the socket */
+	ssize_t n = recv(s->fd, scratch, sizeof scratch, MSG_DONTWAIT | (slow ? MSG_PEEK : 0));
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return S_STAY;
 	if (n <= 0)
 		return session_hangup(s);
-	for (struct span in = { scratch, (size_t)n }, line; in.len > 0;) {
-		enum line_end end = line_take(&s->engine->line, &in, &line);
-		if (end == LINE_MORE)
-			break;
-		next = end == LINE_LONG ? limited(s, EV_LENGTH_LIMIT, s->engine->verb, R_TRY_LATER)
-					: hear(s, line, end == LINE_BARE, in);
-		if (next != S_AGAIN)
-			break;
-	}
+	struct span in = { scratch, (size_t)n };
+	enum state next = listen_to(s, &in);
+	if (slow)
+		(void)!recv(s->fd, scratch, (size_t)n - in.len, MSG_DONTWAIT);
+	else if (next == S_VEIL) /* said in plaintext, perhaps by somebody else */
+		tally_add(s->worker->slot, CELL_TLS_INJECTED, in.len);
 	return next;
 }
 
@@ -379,16 +436,27 @@ journal_rcpts(const struct engine *e, struct buf *out)
 	buf_putc(out, ']');
 }
 
+static void
+journal_tls(const struct session *s, const struct engine *e, struct buf *out)
+{
+	if (!s->tls) {
+		buf_puts(out, ",\"tls\":null");
+		return;
+	}
+	buf_printf(out, ",\"tls\":{\"version\":\"%s\",\"cipher\":\"%s\",\"resumed\":%s}", e->tls_version, e->tls_cipher,
+	    e->tls_resumed ? "true" : "false");
+}
+
 void
 engine_journal(const struct session *s, struct buf *out)
 {
 	const struct engine *e = s->engine;
 
-	buf_puts(out, ",\"tls\":null");
 	if (e == NULL) {
-		buf_puts(out, ",\"helo\":null,\"mail\":null,\"rcpts\":[]");
+		buf_puts(out, ",\"tls\":null,\"helo\":null,\"mail\":null,\"rcpts\":[]");
 		return;
 	}
+	journal_tls(s, e, out);
 	struct span words = engine_helo(e);
 	journal_text(out, "helo", verb_argument(&words));
 	journal_text(out, "mail", engine_mail(e));

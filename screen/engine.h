@@ -14,6 +14,7 @@
 #include "screen/line.h"
 #include "screen/session.h"
 #include "screen/snapshot.h"
+#include "tlsproxy/tlsproxy.h"
 
 enum verb {
 #define VERB(word, handler, flags) VERB_##word,
@@ -59,6 +60,8 @@ struct engine_rules {
 	uint32_t discard;             /* KW_BITs */
 	uint32_t line_limit, command_limit;
 	int64_t size_limit;
+	int64_t tarpit_delay_us, session_limit_us;
+	size_t tarpit_rate, tarpit_sessions; /* bytes a second; all workers together */
 	bool helo_required, vrfy_announced, vrfy_off, smtputf8, log_external;
 	bool tls_offered, tls_required;
 };
@@ -68,19 +71,22 @@ struct forbidden {
 	bool not;            /* written with `!` */
 };
 
-struct engine_rules *engine_rules_load(const struct rules *, struct diag *); /* never null */
+struct engine_rules *engine_rules_load(const struct rules *, const struct tlsproxy_conf *, struct diag *); /* never null */
 void engine_rules_free(struct engine_rules **);
 bool engine_forbids(const struct engine_rules *, struct span word);
 
 /* Bytes of one session's engine under this configuration. */
 size_t engine_size(const struct snapshot *);
 
-#define ENGINE_OUT_SIZE 1024
+#define REPLY_SIZE 2048 /* longest reply, footer included */
+#define ENGINE_OUT_SIZE 896
 #define ENGINE_SAID_SIZE 768
 #define ENGINE_HELO_MAX 256
 #define ENGINE_RCPTS_SIZE 128
 
 struct engine {
+	struct deadline whole; /* of the session */
+	struct session *session;
 	struct line line;
 	uint32_t discard; /* KW_BITs for this client, since its EHLO */
 	uint32_t rcpts, commands;
@@ -92,6 +98,9 @@ struct engine {
 	bool unread : 1;    /* more stood behind the command being obeyed */
 	bool cut : 1;       /* HELO or MAIL did not fit in `said` */
 	uint16_t rcpt_len;  /* of a RCPT that is asked of the backend: its arguments are in `input` */
+	bool tls_resumed : 1;
+	bool slow : 1;      /* in the tarpit */
+	char tls_version[12], tls_cipher[40];
 	char out[ENGINE_OUT_SIZE];     /* replies the client's socket did not take yet */
 	char said[ENGINE_SAID_SIZE];   /* arguments of HELO or EHLO, then those of MAIL, as they came */
 	char rcpts_text[ENGINE_RCPTS_SIZE]; /* the first recipients, for the record, each with its NUL */
@@ -107,6 +116,10 @@ struct span engine_mail(const struct engine *);
  * nothing and there is no room left to wait in. Errors of the socket show at the next read.
  */
 bool reply_write(struct session *, struct span bytes);
+
+/* The same, but kept waiting; false if there is no room. And so many bytes of what waits, at most. */
+bool reply_hold(struct session *, struct span bytes);
+void reply_drip(struct session *, size_t max);
 
 /* Appends text with unprintable bytes as `?`; UTF-8 is printable where smtputf8_enable says so. */
 void put_printable(struct buf *, struct span, bool utf8);

@@ -117,10 +117,14 @@ load_limits(struct loading *l)
 	out->line_limit = (uint32_t)rules_number(l->rules, P_line_length_limit);
 	out->command_limit = (uint32_t)rules_number(l->rules, P_postscreen_command_count_limit);
 	out->size_limit = rules_number(l->rules, P_message_size_limit);
+	out->tarpit_delay_us = rules_seconds(l->rules, P_gatehouse_tarpit_delay) * 1000000;
+	out->tarpit_rate = (size_t)rules_number(l->rules, P_gatehouse_tarpit_rate);
+	out->tarpit_sessions = (size_t)rules_number(l->rules, P_gatehouse_tarpit_sessions);
+	out->session_limit_us = rules_seconds(l->rules, P_gatehouse_session_time_limit) * 1000000;
 }
 
 struct engine_rules *
-engine_rules_load(const struct rules *rules, struct diag *diag)
+engine_rules_load(const struct rules *rules, const struct tlsproxy_conf *tls, struct diag *diag)
 {
 	struct engine_rules *out = mem_alloc(sizeof *out);
 	struct loading l = { out, rules, diag };
@@ -137,6 +141,8 @@ engine_rules_load(const struct rules *rules, struct diag *diag)
 	out->vrfy_off = rules_flag(rules, P_postscreen_disable_vrfy_command);
 	out->smtputf8 = rules_flag(rules, P_smtputf8_enable);
 	out->log_external = strcasecmp(rules_text(rules, P_info_log_address_format), "internal") != 0;
+	out->tls_offered = tlsproxy_conf_ready(tls);
+	out->tls_required = tlsproxy_conf_level(tls) == TLSPROXY_ENCRYPT;
 	return out;
 }
 

@@ -11,8 +11,6 @@
 #include "screen/footer.h"
 #include "screen/worker.h"
 
-#define REPLY_SIZE 2048
-
 static const char *const texts[REPLIES] = {
 #define REPLY(id, text) [R_##id] = text,
 #include "screen/replies.tbl"
@@ -139,11 +137,30 @@ write_behind(struct session *s, struct engine *e, struct span bytes)
 		n = bytes.len == 0 ? 0 : send_now(s, bytes.p, bytes.len);
 		bytes = (struct span){ bytes.p + n, bytes.len - n };
 	}
+	return reply_hold(s, bytes);
+}
+
+bool
+reply_hold(struct session *s, struct span bytes)
+{
+	struct engine *e = s->engine;
+
 	if (bytes.len > sizeof e->out - e->out_len)
 		return false;
 	memcpy(e->out + e->out_len, bytes.p, bytes.len);
 	e->out_len += (uint16_t)bytes.len;
 	return true;
+}
+
+void
+reply_drip(struct session *s, size_t max)
+{
+	struct engine *e = s->engine;
+	size_t n = max < e->out_len ? max : e->out_len;
+
+	n = n == 0 ? 0 : send_now(s, e->out, n);
+	memmove(e->out, e->out + n, e->out_len - n);
+	e->out_len -= (uint16_t)n;
 }
 
 bool

@@ -163,6 +163,13 @@ session_stop(struct session *s)
 	end(s);
 }
 
+void
+session_expire(struct session *s)
+{
+	engine_expire(s);
+	end(s);
+}
+
 enum state
 session_finish(struct session *s, enum reply final, enum verdict verdict)
 {

@@ -36,7 +36,18 @@ enum state {
 	S_END,
 };
 
-enum limit { LIMIT_NONE, LIMIT_PROXY, LIMIT_GREET, LIMIT_COMMAND, LIMIT_HANDOFF, LIMIT_DIAL, LIMIT_RELAY, LIMITS };
+enum limit {
+	LIMIT_NONE,
+	LIMIT_PROXY,
+	LIMIT_GREET,
+	LIMIT_COMMAND,
+	LIMIT_HANDOFF,
+	LIMIT_DIAL,
+	LIMIT_RELAY,
+	LIMIT_TARPIT,
+	LIMIT_SECOND,
+	LIMITS
+};
 
 /* ON_OTHER: what the state waits for besides its client: the lists' answers, the backend. */
 enum session_event { ON_ENTER, ON_READ, ON_TIME, ON_OTHER, SESSION_EVENTS };
@@ -70,6 +81,13 @@ enum verdict {
 	VERDICTS
 };
 
+/* Clients of one IPv6 network (gatehouse_client_prefix_ipv6), where they are counted as one. */
+struct crowd {
+	struct map_node node;
+	struct addr net;
+	unsigned sessions;
+};
+
 /*
  * One client address with sessions open. Stamps are shared by its overlapping sessions.
  */
@@ -77,6 +95,7 @@ struct client {
 	struct map_node node;
 	struct addr addr;
 	unsigned sessions;
+	struct crowd *crowd; /* the neighbours it is counted with; null: it stands for itself */
 	unsigned passes; /* PASS NEW conditions seen in this group of sessions */
 	struct record stamps;
 };
@@ -128,6 +147,8 @@ enum state session_hangup(struct session *);
 void session_conclude(struct session *);
 /* The process ends: 421 where SMTP allows it, then the end. */
 void session_stop(struct session *);
+/* gatehouse_session_time_limit went by: logged, 421, the end. */
+void session_expire(struct session *);
 /* For handlers: watch the client socket for input, or no longer. */
 void session_listen(struct session *, bool on);
 /* Whole seconds and two significant digits, as the log has it: "0", "0.15", "1.2", "12". */
@@ -162,12 +183,16 @@ void proxy_leave(struct session *);
 state_fn door_enter;
 state_fn wait_enter, wait_read, wait_over, wait_score;
 state_fn engine_enter, engine_read, engine_time;
+state_fn veil_enter, veil_read;
+state_fn tarpit_over, drip_enter, drip_time;
 state_fn gate_enter, gate_read, gate_time;
 state_fn dial_enter, dial_time, dial_ready;
 state_fn replay_enter, replay_time, replay_read;
 state_fn relay_enter, relay_time, relay_pump;
 /* No backend for a client that passed. outcome: enum handoff_outcome. */
 enum state handoff_failed(struct session *, enum reply, unsigned outcome);
+/* What is said and logged when the session has lasted too long; it ends then. */
+void engine_expire(struct session *);
 /* The engine's part in the end of a session: unsent bytes, its struct. */
 void engine_free(struct session *);
 /* `,"tls":...,"helo":...,"mail":...,"rcpts":[...]` for the session record; nulls outside the engine. */

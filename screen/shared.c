@@ -44,6 +44,7 @@ shared_give(struct shared *sh, struct slot *slot)
 	slot->post_queue = 0;
 	slot->relayed = 0;
 	slot->proxy_queue = 0;
+	slot->tarpit = 0;
 	slot->taken = false;
 }
 
@@ -115,4 +116,14 @@ shared_ended(const struct slot *slot, uint64_t *seen, struct session_row *out, s
 	for (size_t i = lost; i < n; i++)
 		out[i - lost] = out[i];
 	return n - lost;
+}
+
+size_t
+shared_tarpit(const struct shared *sh)
+{
+	size_t sum = 0;
+
+	for (uint32_t i = 0, n = sh->slots_used; i < n; i++)
+		sum += atomic_load_explicit(&sh->slots[i].tarpit, memory_order_relaxed);
+	return sum;
 }

@@ -23,6 +23,7 @@ struct slot {
 	_Atomic uint32_t post_queue;               /* of those, waiting for the backend */
 	_Atomic uint32_t relayed;                  /* of those, joined with the backend through us */
 	_Atomic uint32_t proxy_queue;              /* apart from those: waiting for a PROXY header */
+	_Atomic uint32_t tarpit;                   /* sessions with slow replies */
 	_Atomic bool taken;
 	_Alignas(64) _Atomic uint64_t cells[CELLS]; /* screen/counters.tbl */
 	/*
@@ -47,6 +48,7 @@ size_t shared_check_queue(const struct shared *);
 size_t shared_post_queue(const struct shared *);
 size_t shared_relayed(const struct shared *);
 size_t shared_proxy_queue(const struct shared *);
+size_t shared_tarpit(const struct shared *);
 /* At the end of a session, by its worker. */
 void shared_show(struct slot *, const struct session *, int64_t now_us);
 /*

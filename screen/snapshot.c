@@ -116,6 +116,7 @@ load_numbers(struct loading *l)
 	snap->pre_queue_limit = (size_t)rules_number(r, P_postscreen_pre_queue_limit);
 	snap->post_queue_limit = (size_t)rules_number(r, P_postscreen_post_queue_limit);
 	snap->client_limit = (size_t)rules_number(r, P_postscreen_client_connection_count_limit);
+	snap->client_prefix = (unsigned)rules_number(r, P_gatehouse_client_prefix_ipv6);
 	snap->high_water = snap->pre_queue_limit * 9 / 10;
 	snap->low_water = snap->pre_queue_limit * 7 / 10;
 	snap->soft_bounce = rules_flag(r, P_soft_bounce);
@@ -195,7 +196,7 @@ snapshot_load(const char *dir, const struct rules_override *overrides, size_t co
 	policy_rules_load(&snap->policy, snap->rules, dnsbl_domain_count(snap->sites), diag);
 	snap->interfaces = load_match_list(&l, P_postscreen_allowlist_interfaces);
 	load_proxies(&l);
-	snap->engine = engine_rules_load(snap->rules, diag);
+	snap->engine = engine_rules_load(snap->rules, snap->tls, diag);
 	return snap;
 }
 

@@ -116,7 +116,9 @@ do_starttls(struct session *s, struct span args)
 		return engine_say(s, R_TLS_SYNTAX);
 	if (s->tls)
 		return engine_say(s, R_TLS_ACTIVE);
-	return engine_say(s, R_NOT_IMPLEMENTED);
+	if (!rules_of(s)->tls_offered)
+		return engine_say(s, R_NOT_IMPLEMENTED);
+	return S_VEIL;
 }
 
 static enum state

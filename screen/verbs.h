@@ -14,6 +14,9 @@ void ehlo_answer(const struct session *, struct buf *out);
 /* A reply in the dialogue: S_AGAIN, or the end of a client that does not read. */
 enum state engine_say(struct session *, enum reply);
 enum state engine_write(struct session *, struct span bytes);
+/* Slow replies for this client, from now on if it has deserved them and there is room. */
+bool tarpit_holds(struct session *);
+void tarpit_leave(struct session *);
 /* The last reply: the verdict is what the checks say. */
 enum state engine_over(struct session *, enum reply);
 

@@ -22,7 +22,9 @@ check_limits(struct session *s)
 {
 	const struct snapshot *snap = s->worker->snap;
 
-	if (snap->client_limit > 0 && s->client->sessions > snap->client_limit)
+	unsigned open = s->client->crowd != NULL ? s->client->crowd->sessions : s->client->sessions;
+
+	if (snap->client_limit > 0 && open > snap->client_limit)
 		return refuse_busy(s, EV_TOO_MANY, R_TOO_MANY);
 	if (shared_post_queue(s->worker->shared) >= snap->post_queue_limit)
 		return refuse_busy(s, EV_PORTS_BUSY, R_PORTS_BUSY);

@@ -42,6 +42,34 @@ update_stress(struct worker *w, bool opened)
 	}
 }
 
+static bool
+same_net(const struct map_node *n, const void *key)
+{
+	return addr_equal(&container_of(n, const struct crowd, node)->net, key);
+}
+
+/* Null where addresses are counted one by one; also if there is no room: fail open, the pools are bounds too. */
+static struct crowd *
+find_crowd(struct worker *w, const struct addr *addr)
+{
+	struct addr net = *addr;
+	struct map_node *n;
+	struct crowd *c;
+
+	if (addr->family != 6 || w->snap->client_prefix >= 128)
+		return NULL;
+	addr_mask(&net, w->snap->client_prefix);
+	n = map_find(&w->by_net, addr_hash(&net), same_net, &net);
+	if (n != NULL)
+		return container_of(n, struct crowd, node);
+	c = pool_take(w->crowds);
+	if (c == NULL)
+		return NULL;
+	c->net = net;
+	map_add(&w->by_net, &c->node, addr_hash(&net));
+	return c;
+}
+
 bool
 worker_admit(struct worker *w, struct session *s)
 {
@@ -57,9 +85,12 @@ worker_admit(struct worker *w, struct session *s)
 			return false;
 		c->addr = s->peer.addr;
 		record_clear(&c->stamps);
+		c->crowd = find_crowd(w, &c->addr);
 		map_add(&w->by_addr, &c->node, hash);
 	}
 	c->sessions++;
+	if (c->crowd != NULL)
+		c->crowd->sessions++;
 	s->client = c;
 	atomic_fetch_add_explicit(&w->slot->check_queue, 1, memory_order_relaxed);
 	if (!atomic_load_explicit(&w->shared->stressed, memory_order_relaxed))
@@ -85,6 +116,11 @@ worker_dismiss(struct worker *w, struct session *s)
 		atomic_fetch_sub_explicit(&w->slot->post_queue, 1, memory_order_relaxed);
 	if (c == NULL)
 		return;
+	if (c->crowd != NULL && --c->crowd->sessions == 0) {
+		map_del(&w->by_net, &c->crowd->node);
+		pool_give(w->crowds, c->crowd);
+		c->crowd = NULL;
+	}
 	if (--c->sessions == 0) {
 		map_del(&w->by_addr, &c->node);
 		pool_give(w->clients, c);
@@ -273,6 +309,8 @@ init_limits(struct worker *w)
 			[LIMIT_HANDOFF] = HANDOFF_LIMIT_US,
 			[LIMIT_DIAL] = snap->backend_time_us,
 			[LIMIT_RELAY] = snap->relay_time_us,
+			[LIMIT_TARPIT] = snap->engine->tarpit_delay_us,
+			[LIMIT_SECOND] = 1000000,
 		};
 		for (int limit = LIMIT_NONE + 1; limit < LIMITS; limit++)
 			deadline_queue_init(&w->limits[limit][stressed], w->loop, span_us[limit], on_deadline);
@@ -337,9 +375,11 @@ init_pools(struct worker *w)
 
 	w->sessions = pool_new(count, sizeof(struct session));
 	w->clients = pool_new(count, sizeof(struct client));
+	w->crowds = pool_new(count, sizeof(struct crowd));
 	w->engines = pool_new(count, engine_size(w->snap));
 	w->relays = pool_new(count, relay_size());
 	map_init(&w->by_addr, 64);
+	map_init(&w->by_net, 64);
 }
 
 static bool
@@ -389,11 +429,14 @@ close_world(struct worker *w)
 		for (int limit = LIMIT_NONE + 1; limit < LIMITS; limit++)
 			deadline_queue_fini(&w->limits[limit][stressed]);
 	promise_free(&w->promise);
+	engine_fini(w);
 	dnsbl_free(&w->dnsbl);
 	store_reader_free(&w->store);
 	map_fini(&w->by_addr);
+	map_fini(&w->by_net);
 	pool_free(&w->sessions);
 	pool_free(&w->clients);
+	pool_free(&w->crowds);
 	pool_free(&w->engines);
 	pool_free(&w->relays);
 	loop_free(&w->loop);
@@ -417,6 +460,7 @@ worker_main(const struct worker_start *start)
 	init_pools(&w);
 	init_limits(&w);
 	gate_init(&w);
+	engine_init(&w);
 	if (!open_world(&w, start) || !lock_jail(&w))
 		return EXIT_FAILURE;
 	w.promise = promise_new(&w);

@@ -28,11 +28,12 @@ struct worker {
 	struct slot *slot;
 	struct dnsbl *dnsbl;
 	struct store_reader *store; /* null: no memory */
-	struct pool *sessions, *clients, *engines, *relays;
+	struct pool *sessions, *clients, *crowds, *engines, *relays;
 	struct backend_server servers[BACKEND_SERVERS_MAX];
 	struct promise *promise; /* what the backend says it can do */
-	struct map by_addr;                      /* struct client */
+	struct map by_addr, by_net;              /* struct client, struct crowd */
 	struct deadline_queue limits[LIMITS][2]; /* [stressed] */
+	struct deadline_queue whole;             /* sessions in the engine: gatehouse_session_time_limit */
 	bool draining;
 	int tls_fd;   /* for tlsproxy_start(); -1: no TLS */
 	int spare_fd; /* given up to answer 421 when descriptors run out */
@@ -60,6 +61,8 @@ struct worker_start {
 int worker_main(const struct worker_start *);
 
 void gate_init(struct worker *);
+void engine_init(struct worker *); /* after the snapshot, before the first session */
+void engine_fini(struct worker *);
 
 /* Bookkeeping for the door: counts the session in. False if the worker has no room for its client. */
 bool worker_admit(struct worker *, struct session *);
