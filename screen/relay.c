@@ -233,13 +233,13 @@ step_on(struct session *s)
 	struct relay *r = s->relay;
 	struct relay_words words;
 
+	if (r->step == AWAIT_GREETING && s->worker->snap->backend.kind == BACKEND_XCLIENT) {
+		r->step = AWAIT_XCLIENT;
+		return say_xclient(s);
+	}
 	engine_words(s, &words);
 	switch (r->step) {
 	case AWAIT_GREETING:
-		r->step = AWAIT_XCLIENT;
-		if (s->worker->snap->backend.kind == BACKEND_XCLIENT)
-			return say_xclient(s);
-		/* FALLTHROUGH */
 	case AWAIT_XCLIENT:
 		r->step = AWAIT_HELO;
 		return command(s, words.esmtp ? "EHLO " : "HELO ", words.helo);
