@@ -184,7 +184,8 @@ put_chart(const struct view *v, struct buf *b)
 	    CHART_HEIGHT, CHART_MINUTES * BAR_WIDTH);
 	for (unsigned i = 0; i < CHART_MINUTES; i++)
 		put_column(console_minute(v, CHART_MINUTES - 1 - i), i * BAR_WIDTH, most, b);
-	buf_puts(b, "</svg><ul class=\"key\"><li><i class=\"passed\"></i>passed</li>"
+	buf_puts(b, "</svg><div class=\"ends\"><span>an hour ago</span><span>now</span></div><ul "
+		    "class=\"key\"><li><i class=\"passed\"></i>passed</li>"
 		    "<li><i class=\"refused\"></i>refused</li><li><i></i>left by themselves</li>"
 		    "<li><i class=\"trouble\"></i>trouble</li><li>tallest: ");
 	put_count(b, most);
@@ -197,7 +198,7 @@ put_bar(struct buf *b, const char *look, uint64_t n, uint64_t most)
 	buf_printf(b,
 	    "<svg class=\"bar\" viewBox=\"0 0 100 8\" preserveAspectRatio=\"none\" "
 	    "aria-hidden=\"true\">"
-	    "<rect class=\"f-%s\" width=\"%.1f\" height=\"8\" rx=\"2\"/></svg>",
+	    "<rect class=\"f-%s\" width=\"%.1f\" height=\"8\"/></svg>",
 	    look, most == 0 ? 0 : 100.0 * (double)n / (double)most);
 }
 
@@ -246,7 +247,7 @@ static void
 put_list(const struct view *v, unsigned i, struct buf *b)
 {
 	const char *why, *state = list_state(v, i, &why);
-	bool good = strcmp(state, "good") == 0, bad = *why != '\0';
+	bool good = strcmp(state, "healthy") == 0, bad = *why != '\0';
 	unsigned at = CELL_LIST_RESULTS + i * LIST_RESULTS;
 
 	buf_puts(b, "<tr><td class=\"grow\">");
@@ -262,7 +263,7 @@ put_list(const struct view *v, unsigned i, struct buf *b)
 	put_count(b, cell(v, at + LIST_CLEAR));
 	buf_puts(b, "</td><td class=\"n\">");
 	put_count(b, cell(v, at + LIST_FAILED) + cell(v, at + LIST_DISTRUSTED));
-	buf_puts(b, "</td><td class=\"n\">");
+	buf_puts(b, "</td><td class=\"n hide\">");
 	put_ms(b, view_quantile(&v->totals, CELL_LIST_TIME, i, 500));
 	buf_puts(b, "</td><td class=\"n\">");
 	put_ms(b, view_quantile(&v->totals, CELL_LIST_TIME, i, 950));
@@ -280,7 +281,8 @@ put_lists(const struct view *v, struct buf *b)
 	}
 	buf_puts(b,
 	    "<div class=\"scroll\"><table><tr><th>list</th><th></th><th class=\"n\">listed</th>"
-	    "<th class=\"n\">clear</th><th class=\"n\">no use</th><th class=\"n\">half, ms</th>"
+	    "<th class=\"n\">clear</th><th class=\"n\">no use</th><th class=\"n hide\">half, "
+	    "ms</th>"
 	    "<th class=\"n\">95&#8201;%, ms</th></tr>");
 	for (unsigned i = 0; i < LISTS_MAX && v->totals.lists[i][0] != '\0'; i++)
 		put_list(v, i, b);

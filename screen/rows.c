@@ -39,7 +39,10 @@ keep(char *out, size_t size, struct span text)
 static int64_t
 born_wall_ms(const struct session *s, int64_t now_us)
 {
-	return loop_wall_s(s->worker->loop) * 1000 - (now_us - s->born_us) / 1000;
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 - (now_us - s->born_us) / 1000;
 }
 
 void

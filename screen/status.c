@@ -81,17 +81,18 @@ list_state(const struct view *v, unsigned i, const char **why)
 	for (unsigned k = DNSBL_DEAD; k >= DNSBL_SUSPECT; k--)
 		if (cell(v, CELL_LIST_HEALTH + i * LIST_STATES + k) > 0) {
 			*why = cell(v, CELL_LIST_QUARANTINED + i) > 0
-			    ? "neither asked nor obeyed until it is well again"
-			    : k == DNSBL_SUSPECT ? "" : "its probes fail";
+				   ? "neither asked nor obeyed until it is well again"
+			       : k == DNSBL_SUSPECT ? ""
+						    : "its probes fail";
 			return dnsbl_health_word((enum dnsbl_health_state)k);
 		}
-	if (all == 0)
+	if (all == 0 && cell(v, CELL_LIST_HEALTH + i * LIST_STATES + DNSBL_HEALTHY) == 0)
 		return r[LIST_SKIPPED] > 0 ? "skipped" : "unused";
-	if (r[LIST_DISTRUSTED] * 2 > all) {
+	if (all > 0 && r[LIST_DISTRUSTED] * 2 > all) {
 		*why = "most of its answers are error codes or nonsense";
 		return "distrusted";
 	}
-	if (r[LIST_FAILED] * 2 > all) {
+	if (all > 0 && r[LIST_FAILED] * 2 > all) {
 		*why = "most questions get no answer";
 		return "failing";
 	}
@@ -99,7 +100,7 @@ list_state(const struct view *v, unsigned i, const char **why)
 		*why = "one answer in twenty or more is missing or wrong";
 		return "troubled";
 	}
-	return "good";
+	return "healthy";
 }
 
 static double

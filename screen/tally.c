@@ -108,7 +108,8 @@ put_label_value(struct buf *out, const char *text)
 static bool
 is_by_list(enum labels labels)
 {
-	return labels == LABELS_LIST || labels == LABELS_LIST_RESULT || labels == LABELS_LIST_HEALTH;
+	return labels == LABELS_LIST || labels == LABELS_LIST_RESULT ||
+	       labels == LABELS_LIST_HEALTH;
 }
 
 static bool
