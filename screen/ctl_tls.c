@@ -39,8 +39,8 @@ print_record(void *arg, const struct tlsproxy_cert *cert)
 		    cert->key, when, any, name, usage, cert->sha256_key);
 		return;
 	}
-	printf("{\"owner\":\"_25._tcp.%s%s.\",\"usage\":%d,\"selector\":1,\"matching\":1,\"data\":\"%s\",\"file\":", any,
-	    name, usage, cert->sha256_key);
+	printf("{\"owner\":\"_25._tcp.%s%s.\",\"usage\":%d,\"selector\":1,\"matching\":1,\"data\":\"%s\",\"file\":",
+	    any, name, usage, cert->sha256_key);
 	ctl_json_string(span_of(cert->file));
 	printf(",\"subject\":");
 	ctl_json_string(span_of(cert->subject));

@@ -123,7 +123,8 @@ put_answer(struct buf *b, const char *site, const struct dnsbl_answer *a)
 	buf_json(b, span_of(site));
 	buf_puts(b, "\",\"answers\":[");
 	for (unsigned i = 0; i < a->count; i++)
-		buf_printf(b, "%s\"%u.%u.%u.%u\"", i > 0 ? "," : "", a->ip[i][0], a->ip[i][1], a->ip[i][2], a->ip[i][3]);
+		buf_printf(b, "%s\"%u.%u.%u.%u\"", i > 0 ? "," : "", a->ip[i][0], a->ip[i][1], a->ip[i][2],
+		    a->ip[i][3]);
 	buf_printf(b, "],\"listed\":%s,\"score\":%d", a->state == DNSBL_LISTED ? "true" : "false", a->score);
 	if (a->state == DNSBL_PENDING)
 		buf_puts(b, ",\"error\":\"pending\"");

@@ -309,7 +309,8 @@ spawn_screen(struct seat *seat)
 	if (seat->slot == NULL || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) {
 		if (seat->slot != NULL)
 			shared_give(m->shared, seat->slot);
-		log_error("cannot start worker %u: %s", seat->number, seat->slot == NULL ? "too many draining" : strerror(errno));
+		log_error("cannot start worker %u: %s", seat->number,
+		    seat->slot == NULL ? "too many draining" : strerror(errno));
 		try_later(seat);
 		return;
 	}
@@ -860,7 +861,8 @@ open_shop(struct master *m, struct snapshot *snap)
 			return false;
 	}
 	if (snap->store_path != NULL) {
-		m->store = store_writer_open(m->loop, snap->store_path, snap->user, &snap->policy, sweep_interval(snap));
+		m->store = store_writer_open(m->loop, snap->store_path, snap->user, &snap->policy,
+		    sweep_interval(snap));
 		store_writer_on_renewal(m->store, on_store_renewal, m);
 	}
 	return true;

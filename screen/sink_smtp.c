@@ -60,7 +60,8 @@ do_hello(struct guest *g, struct span args, bool extended)
 	g->greeted = true;
 	g->protocol = extended ? "ESMTP" : "SMTP";
 	if (extended)
-		buf_printf(&g->out, "250-%s\r\n250-PIPELINING\r\n250-SIZE %u\r\n250-ENHANCEDSTATUSCODES\r\n250 8BITMIME\r\n",
+		buf_printf(&g->out,
+		    "250-%s\r\n250-PIPELINING\r\n250-SIZE %u\r\n250-ENHANCEDSTATUSCODES\r\n250 8BITMIME\r\n",
 		    g->sink->host, SINK_SIZE_MAX);
 	else
 		buf_printf(&g->out, "250 %s\r\n", g->sink->host);

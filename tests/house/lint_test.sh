@@ -6,7 +6,7 @@ build=@abs_top_builddir@
 
 units()
 {
-	(cd "$top" && find base rules policy dnsbl tlsproxy screen tests/fuzz tests/helpers tests/bench -name '*.c')
+	(cd "$top" && find base rules policy dnsbl tlsproxy screen -name '*.c')
 }
 
 atf_test_case clang_tidy
