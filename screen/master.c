@@ -632,7 +632,8 @@ static bool
 reload(struct master *m, struct buf *why)
 {
 	struct diag *diag = diag_new();
-	struct snapshot *snap = snapshot_load(m->start->config_dir, m->start->overrides, m->start->override_count, diag);
+	struct snapshot *snap =
+	    snapshot_load(m->start->config_dir, m->start->overrides, m->start->override_count, diag);
 
 	diag_each(diag, log_diag, why);
 	bool usable = snap != NULL && diag_count(diag, DIAG_ERROR) == 0;

@@ -212,7 +212,7 @@ checks_documented_body()
 		ttl=${rest%,*} ttl=${ttl##*,} action=${rest##*,}
 		grep -q "PARAM($ttl," "$top/rules/params.tbl" || echo "$id: no parameter $ttl"
 		grep -q "PARAM($action," "$top/rules/params.tbl" || echo "$id: no parameter $action"
-		grep -q "$word" "$top/doc/gatehouse.8" || echo "$id: doc/gatehouse.8 does not mention $word"
+		grep -q "$word" @abs_top_builddir@/doc/gatehouse.8 || echo "$id: gatehouse(8) does not mention $word"
 	done >breaches
 	verdict checks
 }
