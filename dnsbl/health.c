@@ -14,9 +14,11 @@
 #define HOLD_MS 300   /* how long a listing waits for the outcome of an alarm */
 #define RECHECK_MIN_MS 5000
 #define RECHECK_MAX_MS 60000
-#define FAILURES_ALARM 20 /* failures in a row, then the list is probed */
-#define RUN_ALARM 8	  /* listings in a row, then the list is probed */
-#define RUN_ALARM_ALL 16  /* the same, all workers together */
+#define RECHECK_SILENT_MS 10000 /* a list that was merely silent is missed as soon as it is back \
+				 */
+#define FAILURES_ALARM 20	/* failures in a row, then the list is probed */
+#define RUN_ALARM 8		/* listings in a row, then the list is probed */
+#define RUN_ALARM_ALL 16	/* the same, all workers together */
 #define PASSED_KEPT 64
 #define PASSED_ASKED 4
 #define PASSED_GUILTY 3 /* so many of them listed: it lists everyone */
@@ -49,6 +51,7 @@ struct list {
 	unsigned outstanding;
 	bool alarm, unlisted_before; /* PROBE_UNLISTED was well last time no alarm rang */
 	bool quarantined;
+	bool heard; /* some probe of the last round was answered */
 	unsigned run, failures;
 	int64_t next_at_us, deadline_us, hold_until_us, recheck_ms;
 };
@@ -239,6 +242,24 @@ all_failed(const struct list *l)
 	return true;
 }
 
+/*
+ * If no list answers, the resolver is out of order and no list is to blame: they are asked as ever,
+ * so that clients are screened from the moment it is back.
+ */
+static bool
+another_answers(const struct list *l)
+{
+	const struct health *h = l->health;
+
+	for (size_t i = 0; i < h->sites->count; i++) {
+		const struct list *other = &h->lists[i];
+
+		if (other != l && other->heard)
+			return true;
+	}
+	return false;
+}
+
 static struct finding
 judge(const struct list *l)
 {
@@ -257,7 +278,7 @@ judge(const struct list *l)
 		return (struct finding){ DNSBL_BLOCKED, false, bad->error,
 			"its answers do not count; \"gatehousectl dnsbl health\" says more" };
 	if (all_failed(l))
-		return (struct finding){ DNSBL_DEAD, true, "it does not answer",
+		return (struct finding){ DNSBL_DEAD, another_answers(l), "it does not answer",
 			"look whether the resolver can reach it, or remove it" };
 	if (listed(l, PROBE_UNLISTED))
 		return (struct finding){ DNSBL_SUSPECT, false,
@@ -327,8 +348,8 @@ schedule(struct list *l)
 		l->recheck_ms = 0;
 	} else {
 		l->recheck_ms = l->recheck_ms == 0 ? RECHECK_MIN_MS : l->recheck_ms * 2;
-		if (l->recheck_ms > RECHECK_MAX_MS)
-			l->recheck_ms = RECHECK_MAX_MS;
+		if (l->recheck_ms > (l->heard ? RECHECK_MAX_MS : RECHECK_SILENT_MS))
+			l->recheck_ms = l->heard ? RECHECK_MAX_MS : RECHECK_SILENT_MS;
 		ms = l->recheck_ms;
 	}
 	l->next_at_us = now_us + with_jitter(ms) * 1000;
@@ -337,8 +358,10 @@ schedule(struct list *l)
 static void
 probe_end(struct list *l)
 {
-	struct finding f = judge(l);
+	struct finding f;
 
+	l->heard = !all_failed(l);
+	f = judge(l);
 	set_state(l, &f);
 	if (!l->alarm && !f.quarantine)
 		l->unlisted_before = l->probes[PROBE_UNLISTED].result == DNSBL_NOT_LISTED;

@@ -349,6 +349,39 @@ ATF_TC_BODY(many_bad_clients_do_not_make_a_bad_list, tc)
 	tear_down();
 }
 
+ATF_TC_WITHOUT_HEAD(a_silent_resolver_is_not_a_dead_list);
+ATF_TC_BODY(a_silent_resolver_is_not_a_dead_list, tc)
+{
+	struct asker a = { .release = true };
+
+	set_up("a.example w.example", 8, 600);
+	server.mute = true; /* before the first probe is read: all lists are silent */
+	idle(3400);
+	ATF_CHECK_EQ(DNSBL_DEAD, dnsbl_health(f.dnsbl, 0)->state);
+	server.mute = false; /* the resolver is back: clients are screened from now on */
+	ask(&a, 1);
+	turn_until(&a.done, 1);
+	ATF_CHECK_EQ(2, a.total);
+	tear_down();
+}
+
+ATF_TC_WITHOUT_HEAD(one_silent_list_is_left_out);
+ATF_TC_BODY(one_silent_list_is_left_out, tc)
+{
+	struct asker a = { .release = true };
+
+	set_up("a.example w.example", 8, 600);
+	server.mute_w = true;
+	idle(3400);
+	ATF_CHECK(dnsbl_health(f.dnsbl, 1)->quarantined);
+	int64_t start_us = clock_now_us();
+	ask(&a, 1);
+	turn_until(&a.done, 1);
+	ATF_CHECK_EQ(1, a.total);
+	ATF_CHECK_MSG(clock_now_us() - start_us < 1000000, "waited for a list known to be silent");
+	tear_down();
+}
+
 ATF_TC_WITHOUT_HEAD(decided_clients_go_early);
 ATF_TC_BODY(decided_clients_go_early, tc)
 {
@@ -393,6 +426,8 @@ ATF_TP_ADD_TCS(tp)
 	ATF_TP_ADD_TC(tp, a_list_that_turns_on_everyone_is_stopped);
 	ATF_TP_ADD_TC(tp, clients_that_passed_bear_witness);
 	ATF_TP_ADD_TC(tp, many_bad_clients_do_not_make_a_bad_list);
+	ATF_TP_ADD_TC(tp, a_silent_resolver_is_not_a_dead_list);
+	ATF_TP_ADD_TC(tp, one_silent_list_is_left_out);
 	ATF_TP_ADD_TC(tp, decided_clients_go_early);
 	return atf_no_error();
 }
