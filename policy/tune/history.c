@@ -73,11 +73,14 @@ ipkey_hash(struct ipkey k)
 	return k.hi == 0 ? mix(k.lo) : mix(k.lo + mix(k.hi) * 31);
 }
 
+/* Eight steps to every factor of two: the bits behind the leading one. */
 void
 histogram_add(struct histogram *h, int64_t value)
 {
-	double v = value < 1 ? 1 : (double)value;
-	int bin = (int)(log2(v) * 8);
+	uint64_t v = value < 1 ? 1 : (uint64_t)value;
+	int power = 63 - __builtin_clzll(v);
+	int step = (int)(power >= 3 ? v >> (power - 3) : v << (3 - power)) & 7;
+	int bin = power * 8 + step;
 
 	h->bin[bin < HISTOGRAM_STEPS ? bin : HISTOGRAM_STEPS - 1]++;
 	h->count++;
@@ -87,15 +90,16 @@ double
 histogram_quantile(const struct histogram *h, double q)
 {
 	uint64_t want = (uint64_t)ceil(q * (double)h->count), seen = 0;
+	int i = 0;
 
 	if (h->count == 0)
 		return -1;
-	for (int i = 0; i < HISTOGRAM_STEPS; i++) {
+	for (; i < HISTOGRAM_STEPS - 1; i++) {
 		seen += h->bin[i];
 		if (seen >= want && seen > 0)
-			return exp2((i + 0.5) / 8);
+			break;
 	}
-	return exp2(HISTOGRAM_STEPS / 8.0);
+	return i == 0 ? 0 : ldexp(1 + (i % 8 + 0.5) / 8, i / 8);
 }
 
 struct history *
@@ -226,6 +230,18 @@ client_take(struct history *h, struct ipkey ip, int64_t now_s)
 	c->ip = ip;
 	c->first_s = c->last_s = (uint32_t)now_s;
 	return s->index1 - 1;
+}
+
+void
+client_prefetch(const struct history *h, struct ipkey ip, bool record)
+{
+	const struct client_slot *s =
+	    &h->tables->index[(size_t)ipkey_hash(ip) & h->tables->index_mask];
+
+	if (!record)
+		__builtin_prefetch(s);
+	else if (s->index1 != 0)
+		__builtin_prefetch(client_at(h, s->index1 - 1));
 }
 
 uint32_t

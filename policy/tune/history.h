@@ -40,7 +40,7 @@ struct addr ipkey_to_addr(struct ipkey);
 struct ipkey ipkey_cluster(struct ipkey);
 uint64_t ipkey_hash(struct ipkey);
 
-/* Logarithmic histogram of times, eight steps to the factor of two: fixed size, 5 % wide. */
+/* Logarithmic histogram of times, eight steps to the factor of two: fixed size. */
 #define HISTOGRAM_STEPS 240
 struct histogram {
 	uint64_t count;

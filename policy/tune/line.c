@@ -98,6 +98,22 @@ stamp_syslog(struct tune *t, const char *p)
 	return SCAN_FINE;
 }
 
+/* "Nov 21 01:02:" as before: only the seconds are read. */
+static bool
+stamp_same_minute(struct tune *t, const char *p)
+{
+	int s;
+
+	if (t->stamp.len != 16 || t->stamp.text[2] < 'a' || !same_text(p, t->stamp.text, 13))
+		return false;
+	s = two_digits(p + 13);
+	if (p[13] == ' ' || s > 59 || p[15] != ' ')
+		return false;
+	t->stamp.us += (s - two_digits(t->stamp.text + 13)) * 1000000ll;
+	memcpy(t->stamp.text + 13, p + 13, 2);
+	return true;
+}
+
 static enum scan_result
 stamp_read(struct tune *t, struct cursor *c)
 {
@@ -124,6 +140,10 @@ scan_stamp(struct tune *t, struct cursor *c)
 	}
 	if (room < 17)
 		return SCAN_ODD;
+	if (stamp_same_minute(t, c->p)) {
+		c->p += 16;
+		return SCAN_FINE;
+	}
 	t->stamp_before = t->stamp;
 	t->stamp_moved = true;
 	if (stamp_read(t, c) != SCAN_FINE)

@@ -246,16 +246,57 @@ scan_lookup_error(struct tune *t, struct cursor *c)
 	return SCAN_FINE;
 }
 
+/* "bl.example as 127.0.0.2", to the end of the line. */
+static bool
+read_tail(struct tune *t, struct cursor *c, struct tail *out)
+{
+	const char *name = c->p, *end;
+	uint32_t code;
+
+	if (!find_char(c, ' '))
+		return false;
+	end = c->p;
+	if (!TAKE(c, " as ") || !take_ip4(c, &code) || c->p != c->end)
+		return false;
+	out->list = history_list(t->history, name, (size_t)(end - name));
+	for (int i = 0; i < 4; i++)
+		out->code[i] = (uint8_t)(code >> (24 - 8 * i));
+	return out->list >= 0;
+}
+
+static const struct tail *
+take_tail(struct tune *t, struct cursor *c, struct tail *own)
+{
+	size_t len = (size_t)(c->end - c->p);
+	const char *text = c->p;
+	uint64_t first, last;
+	struct tail *tail;
+
+	if (len < 16 || len > sizeof own->text)
+		return read_tail(t, c, own) ? own : NULL;
+	memcpy(&first, text, 8);
+	memcpy(&last, c->end - 8, 8);
+	tail = &t->tail[((first ^ last * 3) * 0x9e3779b97f4a7c15ull) >> 56];
+	if (tail->len == len && same_text(tail->text, text, len))
+		return tail;
+	if (!read_tail(t, c, own))
+		return NULL;
+	*tail = *own;
+	tail->len = (uint8_t)len;
+	memcpy(tail->text, text, len);
+	return tail;
+}
+
 /* "addr 192.0.2.9 listed by domain bl.example as 127.0.0.2" */
 static enum scan_result
 scan_dnsblog(struct tune *t, struct cursor *c)
 {
-	struct ipkey ip;
+	const struct tail *tail;
 	struct cursor from;
+	struct tail own;
+	struct ipkey ip;
 	struct addr a;
-	const char *name;
-	uint32_t v4, code;
-	int list;
+	uint32_t v4;
 
 	if (!TAKE(c, "addr ")) {
 		if (TAKE(c, "warning: dnsblog_query: lookup error for DNS query "))
@@ -272,21 +313,9 @@ scan_dnsblog(struct tune *t, struct cursor *c)
 			return SCAN_ODD;
 		ip = ipkey_from_addr(&a);
 	}
-	if (!TAKE(c, " listed by domain "))
+	if (!TAKE(c, " listed by domain ") || (tail = take_tail(t, c, &own)) == NULL)
 		return SCAN_ODD;
-	name = c->p;
-	if (!find_char(c, ' '))
-		return SCAN_ODD;
-	from = (struct cursor){ name, c->p };
-	if (!TAKE(c, " as ") || !take_ip4(c, &code) || c->p != c->end)
-		return SCAN_ODD;
-	list = history_list(t->history, from.p, (size_t)(from.end - from.p));
-	if (list < 0)
-		return SCAN_ODD;
-	history_answer(t->history, ip, list,
-	    (uint8_t[4]){
-		(uint8_t)(code >> 24), (uint8_t)(code >> 16), (uint8_t)(code >> 8), (uint8_t)code },
-	    t->stamp.us);
+	history_answer(t->history, ip, tail->list, tail->code, t->stamp.us);
 	return SCAN_FINE;
 }
 

@@ -50,7 +50,7 @@ static const char style[] =
     "gap:.2rem .5rem;align-items:center;font-size:.9rem}.rows .name{overflow-wrap:anywhere}"
     ".bar{background:var(--soft);position:relative;min-height:1.3em}.bar "
     "i{position:absolute;inset:0 auto 0 0}"
-    ".bar.left i{inset:0 0 0 auto}.bar span{position:relative;padding:0 "
+    ".bar i{opacity:.45}.bar.left i{inset:0 0 0 auto}.bar span{position:relative;padding:0 "
     ".3em}.bar.left{text-align:right}"
     "input[type=range]{width:100%}.heat td{text-align:center;min-width:2.6rem;border:1px solid "
     "var(--bg)}"

@@ -135,6 +135,13 @@ struct tune {
 	/* sessions already told by records */
 	int64_t records_from_us, records_to_us;
 	uint64_t repeated;
+	/* "bl.example as 127.0.0.2": the same few ends of lines come again and again */
+	struct tail {
+		char text[96];
+		uint8_t len;          /* 0: free */
+		uint8_t code[4];
+		int list;
+	} tail[256];
 	struct queue_entry *queue;
 	uint32_t queue_clock;
 };

@@ -96,6 +96,12 @@ live_close(struct history *h, struct live *l)
 	order_remove(t, l);
 	l->next = t->live_free;
 	t->live_free = at;
+	/* The next to be closed are known long before: their clients' memory is not. */
+	if (t->oldest != LIVE_NONE) {
+		client_prefetch(h, t->live[t->oldest].ip, true);
+		if (t->live[t->oldest].newer != LIVE_NONE)
+			client_prefetch(h, t->live[t->live[t->oldest].newer].ip, false);
+	}
 }
 
 static bool

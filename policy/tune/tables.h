@@ -48,6 +48,8 @@ struct history_tables {
 
 uint32_t client_take(struct history *, struct ipkey, int64_t now_s); /* finds or makes */
 uint32_t client_find(const struct history *, struct ipkey);          /* UINT32_MAX: none */
+/* Fetches the place in the index, later what stands there, into the processor's cache ahead of use. */
+void client_prefetch(const struct history *, struct ipkey, bool record);
 uint32_t pattern_take(struct history *, const uint16_t *answers, size_t count); /* sorted, distinct */
 void session_fold(struct history *, const struct whole *, uint32_t client);
 

@@ -16,6 +16,7 @@ const struct gen gen_default = {
 	.bot_share = 0.6,
 	.pregreet = 0.5,
 	.threshold = 2,
+	.recipients = 1,
 	.start_s = 1793491200,
 	.span_s = 7 * 86400,
 	.format = GEN_SYSLOG,
@@ -193,10 +194,11 @@ deliver(struct writer *w, uint64_t session, const char *ip, int64_t us)
 	say(w, us + 300000, "smtpd",
 	    "disconnect from mail%u.example[%s] ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5",
 	    (unsigned)(session % 997), ip);
-	say(w, us + 500000, "lmtp",
-	    "%010llX: to=<user%u@here.example>, relay=127.0.0.1[127.0.0.1]:24, delay=0.41, "
-	    "delays=0.3/0.01/0.02/0.08, dsn=2.0.0, status=sent (250 2.0.0 Ok)",
-	    id, (unsigned)(session % 701));
+	for (int i = 0; i < w->gen->recipients; i++)
+		say(w, us + 500000, "lmtp",
+		    "%010llX: to=<user%u@here.example>, relay=127.0.0.1[127.0.0.1]:24, delay=0.41, "
+		    "delays=0.3/0.01/0.02/0.08, dsn=2.0.0, status=sent (250 2.0.0 Ok)",
+		    id, (unsigned)((session + (unsigned)i * 97) % 701));
 	say(w, us + 510000, "qmgr", "%010llX: removed", id);
 }
 

@@ -24,6 +24,7 @@ struct gen {
 	double bot_share;
 	double pregreet;          /* share of bots that talk early */
 	int threshold;            /* in force */
+	int recipients;           /* of a message */
 	int64_t start_s, span_s;
 	enum gen_format format;
 	struct gen_list lists[GEN_LISTS_MAX];

@@ -14,6 +14,7 @@ main(int argc, char **argv)
 	static const char *const formats[] = { "syslog", "rfc5424", "iso", "record" };
 	struct gen g = gen_default;
 
+	g.recipients = 3;
 	if (argc > 1)
 		g.lines = strtoull(argv[1], NULL, 10);
 	if (argc > 2)
