@@ -19,7 +19,7 @@ struct dyn {
 static inline void
 dyn_put(struct dyn *d, const char *bytes, size_t len)
 {
-	if (d->size - d->len <= len) {
+	if (d->p == NULL || d->size - d->len <= len) {
 		size_t want = d->len + len + 1;
 
 		d->size = want < 64 ? 64 : want + want / 2;

@@ -112,7 +112,7 @@ main(int argc, char **argv)
 
 	for (unsigned i = 0; i < PARAMS; i++)
 		row[i] = &param_rows[i];
-	qsort(row, PARAMS, sizeof(row[0]), by_name);
+	qsort(row, PARAMS, sizeof(void *), by_name);
 	for (unsigned i = 0; i < PARAMS; i++)
 		if (is_wanted(row[i], argc > 1 ? argv[1] : NULL))
 			put_row(row[i]);

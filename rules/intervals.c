@@ -188,7 +188,7 @@ heap_push(struct heap *h, const struct prefix *p)
 
 	if (h->count > h->room) {
 		h->room = h->room == 0 ? 256 : h->room * 2;
-		h->item = mem_grow(h->item, h->room, sizeof(*h->item));
+		h->item = mem_grow(h->item, h->room, sizeof(void *));
 	}
 	for (; at > 0 && p->rule < h->item[(at - 1) / 2]->rule; at = (at - 1) / 2)
 		h->item[at] = h->item[(at - 1) / 2];

@@ -277,7 +277,7 @@ next_part(struct span *rest, struct span *literal, int *group)
 static bool
 check_result(const struct rule *rule, struct span result, struct buf *why)
 {
-	struct span literal;
+	struct span literal = { "", 0 };
 	uint32_t groups = 0;
 	int group;
 
@@ -408,7 +408,7 @@ put_result(const struct regex *r, const struct rule *rule, struct span key, stru
 {
 	const PCRE2_SIZE *at = pcre2_get_ovector_pointer(r->match);
 	uint32_t pairs = pcre2_get_ovector_count(r->match);
-	struct span rest = span_of(rule->result), literal;
+	struct span rest = span_of(rule->result), literal = { "", 0 };
 	int group;
 
 	while (next_part(&rest, &literal, &group)) {

@@ -69,14 +69,15 @@ ctl_rules(struct ctl *ctl)
 enum ctl_exit
 ctl_usage(const struct ctl *ctl, const char *format, ...)
 {
+	char bytes[1000];
+	struct buf text = BUF(bytes);
 	va_list args;
 
 	if (format != NULL) {
-		fputs("gatehousectl: ", stderr);
 		va_start(args, format);
-		vfprintf(stderr, format, args);
+		buf_vprintf(&text, format, args);
 		va_end(args);
-		fputc('\n', stderr);
+		fprintf(stderr, "gatehousectl: %s\n", bytes);
 	}
 	fprintf(stderr, "usage: gatehousectl [-c DIR] [-o NAME=VALUE]... [--json] %s%s%s\n",
 	    ctl->command->word, ctl->command->arguments[0] != '\0' ? " " : "",
