@@ -138,7 +138,8 @@ fd_close_others(const int *keep, size_t count)
 	unsigned next = 3;
 
 	assert(count <= sizeof sorted / sizeof sorted[0]);
-	memcpy(sorted, keep, count * sizeof *keep);
+	if (count > 0)
+		memcpy(sorted, keep, count * sizeof *keep);
 	qsort(sorted, count, sizeof sorted[0], by_number);
 	for (size_t i = 0; i < count; i++) {
 		if (sorted[i] < (int)next)

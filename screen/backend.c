@@ -14,6 +14,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "screen/backend.h"
+#include "screen/orders.h"
 #include "screen/worker.h"
 
 #define DOWN_US (10 * INT64_C(1000000)) /* a server that failed is asked again after this */
@@ -24,6 +25,7 @@ static const struct {
 } kinds[] = {
 	{ "pass:", BACKEND_PASS },
 	{ "sink:", BACKEND_SINK },
+	{ "spawn:", BACKEND_SPAWN },
 	{ "tcp:", BACKEND_TCP },
 	{ "proxy1:", BACKEND_PROXY1 },
 	{ "proxy2:", BACKEND_PROXY2 },
@@ -117,11 +119,17 @@ backend_load(struct backend *b, const struct rules *rules, struct diag *diag)
 		}
 	if (rest == NULL || *rest == '\0') {
 		complain(rules, diag,
-		    "\"%s\": write pass:PATH, tcp:, proxy1:, proxy2: or xclient:HOST:PORT, or sink:DIR", text);
+		    "\"%s\": write pass:PATH, spawn:COMMAND, tcp:, proxy1:, proxy2: or xclient:HOST:PORT, or sink:DIR", text);
 		return;
 	}
 	if (b->kind == BACKEND_PASS || b->kind == BACKEND_SINK) {
 		load_socket(b, rest, rules, diag);
+		return;
+	}
+	if (b->kind == BACKEND_SPAWN) {
+		struct span words = span_of(rest), program = span_token(&words, " \t");
+		b->name = mem_strndup(program.p, program.len);
+		b->command = mem_strdup(rest);
 		return;
 	}
 	b->name = mem_strdup(rest);
@@ -136,12 +144,13 @@ backend_fini(struct backend *b)
 	free(b->name);
 	free(b->path);
 	free(b->dir);
+	free(b->command);
 }
 
 bool
 backend_takes_sockets(const struct backend *b)
 {
-	return b->kind == BACKEND_PASS || b->kind == BACKEND_SINK;
+	return b->kind == BACKEND_PASS || b->kind == BACKEND_SINK || b->kind == BACKEND_SPAWN;
 }
 
 static int
@@ -200,19 +209,37 @@ backend_give(int to, const struct backend_client *c, int fd)
 	return fd_hand_over(to, fd, text, list.len);
 }
 
+bool
+backend_spawn(const struct worker *w, const struct backend_client *c, int fd)
+{
+	const struct order order = { .kind = ORDER_SPAWN, .peer = c->peer, .local = c->local };
+
+	return order_send_fd(w->orders_fd, &order, fd);
+}
+
+static bool
+give(const struct worker *w, const struct backend_client *c, int fd)
+{
+	if (w->snap->backend.kind == BACKEND_SPAWN)
+		return backend_spawn(w, c, fd);
+	int to = backend_dial(&w->snap->backend);
+	if (to < 0)
+		return false;
+	bool given = backend_give(to, c, fd);
+	close_keeping_errno(to); /* what is in flight arrives */
+	return given;
+}
+
 /* One end for the backend, as if it were the client's socket; the other is ours. */
 static int
-open_by_passing(const struct backend *b, const struct backend_client *c)
+open_by_giving(const struct worker *w, const struct backend_client *c)
 {
-	int pair[2], to = backend_dial(b);
+	int pair[2];
 
-	if (to < 0)
-		return -1;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
-		return close_keeping_errno(to);
-	bool given = backend_give(to, c, pair[1]);
+		return -1;
+	bool given = give(w, c, pair[1]);
 	close_keeping_errno(pair[1]);
-	close_keeping_errno(to); /* what is in flight arrives */
 	if (!given)
 		return close_keeping_errno(pair[0]);
 	fd_nonblock(pair[0], true);
@@ -261,20 +288,10 @@ open_by_connecting(struct worker *w, struct backend_link *link)
 bool
 backend_open(struct worker *w, const struct backend_client *c, struct backend_link *link)
 {
-	const struct backend *b = &w->snap->backend;
-
 	*link = (struct backend_link){ .fd = -1 };
-	switch (b->kind) {
-	case BACKEND_PASS:
-	case BACKEND_SINK:
-		link->fd = open_by_passing(b, c);
-		break;
-	case BACKEND_TCP:
-	case BACKEND_PROXY1:
-	case BACKEND_PROXY2:
-	case BACKEND_XCLIENT:
+	if (!backend_takes_sockets(&w->snap->backend))
 		return open_by_connecting(w, link);
-	}
+	link->fd = open_by_giving(w, c);
 	return link->fd >= 0;
 }
 

@@ -1,5 +1,5 @@
 /*
- * screen/backend.h: what stands behind: a pass service, or servers reached over TCP.
+ * screen/backend.h: what stands behind: a pass service, a command, or servers reached over TCP.
  */
 #ifndef SCREEN_BACKEND_H
 #define SCREEN_BACKEND_H
@@ -18,6 +18,7 @@ struct worker;
 enum backend_kind {
 	BACKEND_PASS,    /* pass:PATH      descriptor passing to a Postfix `pass` service */
 	BACKEND_SINK,    /* sink:DIR       our own demo backend, by the same protocol */
+	BACKEND_SPAWN,   /* spawn:COMMAND  started by the master, the socket as standard input and output */
 	BACKEND_TCP,     /* tcp:HOST:PORT */
 	BACKEND_PROXY1,  /* proxy1:HOST:PORT  with a PROXY protocol header, version 1 */
 	BACKEND_PROXY2,  /* proxy2:HOST:PORT  version 2 */
@@ -29,6 +30,7 @@ struct backend {
 	char *name;    /* as logged */
 	char *path;    /* PASS, SINK: unix socket */
 	char *dir;     /* SINK */
+	char *command; /* SPAWN: for the shell */
 	struct endpoint servers[BACKEND_SERVERS_MAX];
 	size_t server_count;
 };
@@ -52,6 +54,9 @@ struct backend_client {
  */
 int backend_dial(const struct backend *);
 bool backend_give(int to, const struct backend_client *, int fd);
+
+/* Has the master start the command for this client. False with errno. */
+bool backend_spawn(const struct worker *, const struct backend_client *, int fd);
 
 /* One connection to the backend to talk SMTP over. */
 struct backend_link {

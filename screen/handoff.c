@@ -84,6 +84,19 @@ gate_init(struct worker *w)
 	watch_init_timer(&w->look, w->loop, look, w);
 }
 
+/* A command has no connection to wait for: the socket is its, or it is not. */
+static enum state
+have_spawned(struct session *s, const struct backend_client *client)
+{
+	if (!backend_spawn(s->worker, client, s->fd)) {
+		log_warning("cannot pass connection to service %s: %s", s->worker->snap->backend.name, strerror(errno));
+		return handoff_failed(s, R_PORTS_BUSY, HANDOFF_NO_PASS);
+	}
+	tally_add(s->worker->slot, CELL_HANDOFFS + HANDOFF_OK, 1);
+	s->handed = true;
+	return S_END;
+}
+
 enum state
 gate_enter(struct session *s)
 {
@@ -94,6 +107,8 @@ gate_enter(struct session *s)
 		return S_DIAL;
 	session_conclude(s);
 	s->phase_us = loop_now_us(s->worker->loop);
+	if (snap->backend.kind == BACKEND_SPAWN)
+		return have_spawned(s, &client);
 	s->link.fd = backend_dial(&snap->backend);
 	if (s->link.fd < 0) {
 		log_warning("cannot connect to service %s: %s", snap->backend.name, strerror(errno));

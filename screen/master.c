@@ -25,6 +25,7 @@
 #include "screen/orders.h"
 #include "screen/shared.h"
 #include "screen/sinkhole.h"
+#include "screen/spawner.h"
 #include "screen/worker.h"
 #include "tlsproxy/tlsproxy.h"
 
@@ -68,6 +69,7 @@ struct master {
 	struct tlsproxy_tickets *tickets;
 	struct watch tickets_turn;
 	struct sinkhole *sink;
+	struct spawner *spawner;
 	struct console *console;
 	struct listen_group groups[LISTENERS_MAX];
 	size_t group_count;
@@ -481,6 +483,19 @@ note_ready(struct seat *seat)
 	take_charge(g);
 }
 
+/* A client for the backend's command. Takes the socket. */
+static void
+spawn_command(struct generation *g, const struct order *order, int fd)
+{
+	struct master *m = g->master;
+
+	if (order->kind == ORDER_SPAWN && g->snap->backend.kind == BACKEND_SPAWN) {
+		log_flush();
+		spawner_start(m->spawner, &g->snap->backend, &order->peer, &order->local, fd);
+	}
+	close(fd);
+}
+
 static void
 on_word(int fd, short what, void *arg)
 {
@@ -488,9 +503,12 @@ on_word(int fd, short what, void *arg)
 	struct seat *seat = arg;
 
 	(void)what;
-	if (!order_recv(fd, &order)) {
+	int passed;
+	if (!order_recv_fd(fd, &order, &passed)) {
 		if (errno != EAGAIN)
 			watch_stop(&seat->word); /* its end is closed: the signal will tell */
+	} else if (passed >= 0) {
+		spawn_command(seat->generation, &order, passed);
 	} else if (order.kind == ORDER_READY) {
 		note_ready(seat);
 	} else if (order.kind == ORDER_ROWS) {
@@ -603,6 +621,8 @@ on_child(int signo, short what, void *arg)
 			seat = find_seat(g, pid);
 		if (seat != NULL)
 			bury(seat, status);
+		else if (spawner_child_died(m->spawner, pid))
+			continue;
 		else if (m->sink != NULL)
 			sinkhole_child_died(m->sink, pid, status);
 	}
@@ -852,6 +872,7 @@ open_shop(struct master *m, struct snapshot *snap)
 	watch_init_timer(&m->tickets_turn, m->loop, on_tickets_turn, m);
 	watch_start_once(&m->tickets_turn,
 	    1000 * tlsproxy_tickets_turn(m->tickets, snap->tls, loop_wall_s(m->loop)));
+	m->spawner = spawner_new((size_t)rules_number(snap->rules, P_gatehouse_spawn_limit));
 	raise_limits(snap);
 	m->console = console_new(m);
 	if (!open_listeners(m, snap))
@@ -888,6 +909,7 @@ master_main(const struct master_start *start)
 	}
 	console_free(&m.console);
 	sinkhole_close(&m.sink);
+	spawner_free(&m.spawner);
 	store_writer_free(&m.store);
 	tlsproxy_tickets_free(&m.tickets);
 	close_unused_listeners(&m, NULL);

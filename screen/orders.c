@@ -3,13 +3,15 @@
 #include <errno.h>
 #include <stddef.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include "base/fd.h"
 #include "screen/orders.h"
 
 size_t
 order_size(const struct order *o)
 {
-	if (o->kind < ORDER_READY || o->kind > ORDER_ROWS)
+	if (o->kind < ORDER_READY || o->kind > ORDER_SPAWN)
 		return 0;
 	if (o->kind != ORDER_ROWS)
 		return ORDER_HEAD;
@@ -24,10 +26,14 @@ order_send(int channel, const struct order *o)
 }
 
 bool
-order_recv(int channel, struct order *o)
+order_send_fd(int channel, const struct order *o, int fd)
 {
-	ssize_t n = recv(channel, o, sizeof *o, MSG_DONTWAIT);
+	return fd_send(channel, o, order_size(o), &fd, 1) == (ssize_t)order_size(o);
+}
 
+static bool
+check(const struct order *o, ssize_t n)
+{
 	if (n <= 0) {
 		errno = n == 0 ? EPIPE : errno;
 		return false;
@@ -37,4 +43,27 @@ order_recv(int channel, struct order *o)
 		return false;
 	}
 	return true;
+}
+
+bool
+order_recv(int channel, struct order *o)
+{
+	return check(o, recv(channel, o, sizeof *o, MSG_DONTWAIT));
+}
+
+bool
+order_recv_fd(int channel, struct order *o, int *fd)
+{
+	size_t count = 1;
+
+	*fd = -1;
+	ssize_t n = fd_recv(channel, o, sizeof *o, fd, &count);
+	if (count == 0)
+		*fd = -1;
+	if (check(o, n))
+		return true;
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+	return false;
 }

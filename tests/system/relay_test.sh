@@ -37,7 +37,8 @@ arrived() # the body as it was stored
 deliver_one() # SOURCE
 {
 	awkward >message
-	send_mail "$1" 2525 --data "$work/message"
+	send_mail "$1" 2525 --data "@$work/message"
+	run_queue
 	wait_mail 1
 	tr -d '\r' <message | sed '1,/^$/d' >sent
 	arrived | head -n "$(wc -l <sent)" >got # swaks adds an empty line of its own
@@ -108,6 +109,68 @@ system_case tcp_to_postfix
 tcp_to_postfix_body()
 {
 	over_tcp tcp '127[0-9.]*' '# nothing more'
+}
+
+exim_make()
+{
+	"$top/tests/helpers/real-parts" "$real" exim4-daemon-light >"$work/log/real-parts" 2>&1 ||
+	    atf_skip "cannot get Debian's exim4"
+	mkdir -p exim/spool exim/log mail/new
+	chmod 777 mail mail/new
+	chown -R Debian-exim exim/spool exim/log
+	cat >exim/conf <<-END
+	primary_hostname = mx.example.test
+	spool_directory = $work/exim/spool
+	log_file_path = $work/exim/log/%s
+	pid_file_path = $work/exim/pid
+	domainlist local_domains = example.org
+	acl_smtp_rcpt = acl_rcpt
+	trusted_users = root
+	never_users =
+	begin acl
+	acl_rcpt:
+	  accept domains = +local_domains
+	  deny message = relaying is not allowed
+	begin routers
+	all:
+	  driver = accept
+	  transport = box
+	begin transports
+	box:
+	  driver = appendfile
+	  maildir_format
+	  directory = $work/mail
+	  user = Debian-exim
+	END
+	exim=$real/exim4-daemon-light/usr/sbin/exim4
+	exim_libraries=$(find "$real/exim4-daemon-light" -name 'lib*.so*' -printf '%h\n' | sort -u | paste -sd :)
+}
+
+# Unpacked, its set-user-id binary finds no libraries when it runs itself: the queue is run by hand.
+run_queue()
+{
+	[ -z "${exim:-}" ] || LD_LIBRARY_PATH=$exim_libraries "$exim" -C "$work/exim/conf" -qff
+}
+
+system_case spawn_exim
+spawn_exim_body()
+{
+	setup
+	exim_make
+	# \$ : for the shell that starts the command, in a file where \$\$ is a dollar sign
+	LD_LIBRARY_PATH=$exim_libraries
+	export LD_LIBRARY_PATH
+	gate "spawn:$exim -C $work/exim/conf -bs -odq -oMa \$\$TCPREMOTEIP"
+	unset LD_LIBRARY_PATH
+	deliver_one 127.1.8.10
+	check_first_visit 127.1.8.10
+	send_mail 127.1.8.10 2525
+	wait_line "$log" 'PASS OLD \[127.1.8.10\]'
+	run_queue
+	wait_mail 2
+	cat exim/log/* >seen
+	atf_check_equal 2 "$(count seen '<= sender@example.net H=.*\[127.1.8.10\]')"
+	gatehouse_stop
 }
 
 system_case refusals
@@ -195,6 +258,7 @@ atf_init_test_cases()
 	atf_add_test_case proxy2_to_postfix
 	atf_add_test_case xclient_to_postfix
 	atf_add_test_case tcp_to_postfix
+	atf_add_test_case spawn_exim
 	atf_add_test_case refusals
 	atf_add_test_case backend_down
 	atf_add_test_case several_backends
