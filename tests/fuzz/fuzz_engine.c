@@ -61,7 +61,7 @@ worker_of(unsigned config)
 	return workers[config];
 }
 
-struct client {
+struct stranger {
 	struct worker *worker;
 	int sock;
 	bool deaf;
@@ -71,7 +71,7 @@ struct client {
 
 /* A reply line: code, separator, printable text, CR LF. */
 static void
-hear(struct client *c, char b)
+hear(struct stranger *c, char b)
 {
 	if (b != '\n') {
 		if (c->len == sizeof c->line)
@@ -88,7 +88,7 @@ hear(struct client *c, char b)
 }
 
 static void
-turn(struct client *c)
+turn(struct stranger *c)
 {
 	char bytes[4096];
 	ssize_t n;
@@ -100,7 +100,7 @@ turn(struct client *c)
 }
 
 static void
-play(struct client *c, const uint8_t *p, size_t size)
+play(struct stranger *c, const uint8_t *p, size_t size)
 {
 	struct session *s;
 
@@ -129,7 +129,7 @@ play(struct client *c, const uint8_t *p, size_t size)
 
 /* The client is gone; what only time ends is ended by it. */
 static void
-finish(struct client *c)
+finish(struct stranger *c)
 {
 	struct worker *w = c->worker;
 
@@ -149,12 +149,12 @@ finish(struct client *c)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static struct client c;
+	static struct stranger c;
 
 	if (size < 1)
 		return 0;
 	unsigned config = data[0] % CONFIGS;
-	c = (struct client){ .worker = worker_of(config) };
+	c = (struct stranger){ .worker = worker_of(config) };
 	c.sock = fake_client(c.worker, "192.0.2.7", config == CONFIGS - 1);
 	turn(&c);
 	play(&c, data + 1, size - 1);

@@ -16,7 +16,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct span all = { (const char *)data, size < PROXY_HEADER_MAX ? size : PROXY_HEADER_MAX };
 	enum proxy_result result = proxy_parse(all, &used, &client, &server, &error);
 
-	if ((result == PROXY_BAD) != (error != NULL) || used > PROXY_HEADER_MAX)
+	if ((result == PROXY_BAD) != (error != NULL) || (error == NULL && used > PROXY_HEADER_MAX))
 		abort();
 	if (result != PROXY_DONE && result != PROXY_LOCAL)
 		return 0;
