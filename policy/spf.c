@@ -392,7 +392,8 @@ take_txt(struct spf_walk *w, const struct task *task, struct dns_reader *r)
 		note_ttl(w, &rr);
 		good = !text.cut && kept == NULL;
 		if (good) {
-			kept = mem_strndup(span.p, span.len);
+			kept = mem_alloc(span.len + 1);
+			memcpy(kept, span.p, span.len); /* foreign: it may hold a NUL */
 			record = (struct span){ kept, span.len };
 		}
 	}

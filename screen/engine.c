@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "base/log.h"
+#include "screen/memory.h"
 #include "screen/tally.h"
 #include "screen/verbs.h"
 #include "screen/worker.h"
@@ -172,7 +173,7 @@ engine_fini(struct worker *w)
 static enum state
 violated(struct session *s, enum check check)
 {
-	enum action action = screening_deep_fail(&s->sc, &s->worker->snap->policy, &s->client->stamps, check,
+	enum action action = screening_deep_fail(&s->sc, memory_policy(s), &s->client->stamps, check,
 	    loop_wall_s(s->worker->loop));
 
 	if (action != ACTION_DROP)
@@ -277,7 +278,7 @@ static enum state
 note_rcpt(struct session *s, const struct command *c)
 {
 	if (verb_rows[c->verb].flags & VF_RCPT)
-		screening_rcpt(&s->sc, &s->worker->snap->policy, &s->client->stamps, loop_wall_s(s->worker->loop));
+		screening_rcpt(&s->sc, memory_policy(s), &s->client->stamps, loop_wall_s(s->worker->loop));
 	return S_STAY;
 }
 

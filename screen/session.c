@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "screen/memory.h"
 #include "screen/relay.h"
 #include "screen/session.h"
 #include "screen/worker.h"
@@ -96,6 +97,7 @@ end(struct session *s)
 		tally_session(s, loop_now_us(w->loop));
 	}
 	dnsbl_release(&s->ask);
+	memory_release(s);
 	engine_free(s);
 	proxy_leave(s);
 	relay_free(s);
@@ -200,9 +202,8 @@ session_conclude(struct session *s)
 	struct conclusion c = screening_conclude(&s->sc, &s->client->passes);
 	if (c.pass != PASS_NONE)
 		log_plain(s, c.pass == PASS_NEW ? EV_PASS_NEW : EV_PASS_OLD);
-	if (c.store && s->worker->store != NULL)
-		store_put(s->worker->store, &s->peer.addr, &s->client->stamps,
-		    s->worker->snap->policy.enabled, loop_wall_s(s->worker->loop));
+	if (c.store)
+		memory_put(s);
 	if (s->verdict == V_NONE && (c.pass != PASS_NONE || !s->sc.noforward))
 		s->verdict = c.pass == PASS_NEW || (c.pass == PASS_NONE && s->sc.is_new) ? V_PASS_NEW : V_PASS_OLD;
 }

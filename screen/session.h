@@ -106,6 +106,7 @@ struct session {
 	struct worker *worker;
 	struct client *client;
 	struct dnsbl_ask *ask;   /* null when nothing is asked */
+	struct share_ask *share_ask; /* memory.c: null when other hosts are not asked */
 	struct engine *engine;   /* null outside TALK */
 	struct relay *relay;     /* null outside DIAL, REPLAY, RELAY */
 	int fd;                  /* -1 when closed or given away */
@@ -122,6 +123,10 @@ struct session {
 	uint8_t access;      /* enum access_result */
 	uint8_t dials;       /* servers of the backend tried */
 	bool known : 1;      /* the store had a record */
+	bool pooled : 1;     /* its record stands under its pool's key */
+	bool listed_only : 1; /* the pool of a domain: only DNSBL asks about it */
+	bool told : 1;       /* another host has just told what it knows ... */
+	bool recalled : 1;   /* ... and that leaves nothing due */
 	bool teased : 1;     /* the 220- line was sent */
 	bool hangup : 1;     /* the client went away: nothing more to say to it */
 	bool concluded : 1;  /* PASS logged and record stored, once */
@@ -181,7 +186,7 @@ state_fn proxy_enter, proxy_read, proxy_time;
 /* No longer waiting for a PROXY header: counted out, if it was counted in. */
 void proxy_leave(struct session *);
 state_fn door_enter;
-state_fn wait_enter, wait_read, wait_over, wait_score;
+state_fn wait_enter, wait_read, wait_over, wait_other;
 state_fn engine_enter, engine_read, engine_time;
 state_fn veil_enter, veil_read;
 state_fn tarpit_over, drip_enter, drip_time;

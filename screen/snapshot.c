@@ -194,6 +194,10 @@ snapshot_load(const char *dir, const struct rules_override *overrides, size_t co
 	snap->tls = tlsproxy_conf_load(snap->rules, time(NULL), diag);
 	snap->access = access_list_load(snap->rules, diag);
 	policy_rules_load(&snap->policy, snap->rules, dnsbl_domain_count(snap->sites), diag);
+	snap->policy_listed = snap->policy;
+	policy_rules_listed_only(&snap->policy_listed);
+	snap->share = share_rules_load(snap->rules, diag);
+	snap->pools = pools_rules_load(snap->rules, diag);
 	snap->interfaces = load_match_list(&l, P_postscreen_allowlist_interfaces);
 	load_proxies(&l);
 	snap->engine = engine_rules_load(snap->rules, snap->tls, diag);
@@ -211,6 +215,8 @@ snapshot_free(struct snapshot **snap)
 	match_list_free(&s->proxy_networks);
 	match_list_free(&s->interfaces);
 	access_list_free(&s->access);
+	share_rules_free(&s->share);
+	pools_rules_free(&s->pools);
 	tlsproxy_conf_free(&s->tls);
 	dnsbl_sites_free(&s->sites);
 	rules_free(&s->rules);

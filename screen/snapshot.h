@@ -32,6 +32,9 @@ struct snapshot {
 	struct engine_rules *engine;       /* the dialogue: screen/engine.h */
 	struct tlsproxy_conf *tls;
 	struct policy_rules policy;
+	struct policy_rules policy_listed; /* for clients of which only DNSBL is asked */
+	struct share_rules *share;         /* null: records are not shared */
+	struct pools_rules *pools;         /* null: none */
 
 	struct listener listeners[LISTENERS_MAX];
 	size_t listener_count, workers, sessions_max;

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "base/log.h"
+#include "screen/memory.h"
 #include "screen/session.h"
 #include "screen/worker.h"
 
@@ -42,7 +43,7 @@ check_access(struct session *s)
 	}
 	if (s->access == ACCESS_REJECT) {
 		log_plain(s, EV_DENYLISTED);
-		if (screening_deny(&s->sc, &s->worker->snap->policy) == STEP_DROP)
+		if (screening_deny(&s->sc, memory_policy(s)) == STEP_DROP)
 			return session_finish(s, R_DROP_DENYLIST, V_DROP);
 	}
 	return S_STAY;
@@ -55,9 +56,8 @@ check_memory(struct session *s)
 	struct client *c = s->client;
 	struct record stored;
 
-	s->known = !screening_failed(&s->sc) && c->sessions == 1 && w->store != NULL &&
-	    store_get(w->store, &s->peer.addr, &stored, loop_wall_s(w->loop));
-	if (!screening_begin(&s->sc, &w->snap->policy, &c->stamps, s->known ? &stored : NULL,
+	s->known = memory_get(s, &stored);
+	if (!screening_begin(&s->sc, memory_policy(s), &c->stamps, s->known ? &stored : NULL,
 		c->sessions > 1, loop_wall_s(w->loop)))
 		return S_STAY;
 	log_plain(s, EV_PASS_OLD);
@@ -73,7 +73,7 @@ check_origin(struct session *s)
 	if (match_list_addr(snap->interfaces, &s->local.addr) == TABLE_FOUND)
 		return S_STAY;
 	log_plain(s, EV_VETO); /* fail closed: an error vetoes too */
-	screening_veto(&s->sc, &s->worker->snap->policy);
+	screening_veto(&s->sc, memory_policy(s));
 	return S_STAY;
 }
 
@@ -145,6 +145,7 @@ wait_enter(struct session *s)
 	}
 	if (due(s, CHECK_DNSBL)) /* null: no room to ask; fail open after the pause */
 		s->ask = dnsbl_ask(s->worker->dnsbl, &s->peer.addr, on_answers, s);
+	memory_ask(s);
 	return S_STAY;
 }
 
@@ -155,7 +156,7 @@ collect_score(struct session *s)
 	const struct dnsbl_score *score = s->ask == NULL ? &nothing : dnsbl_ask_score(s->ask);
 
 	if (due(s, CHECK_DNSBL) && !s->sc.scored)
-		screening_score(&s->sc, &s->worker->snap->policy, &s->client->stamps, score->total,
+		screening_score(&s->sc, memory_policy(s), &s->client->stamps, score->total,
 		    score->ttl_s, loop_wall_s(s->worker->loop));
 }
 
@@ -168,7 +169,7 @@ wait_over(struct session *s)
 	collect_score(s);
 	s->wait_us = loop_now_us(s->worker->loop) - s->phase_us;
 	enum step step = screening_wait_over(
-	    &s->sc, &s->worker->snap->policy, &s->client->stamps, loop_wall_s(s->worker->loop), &ranked);
+	    &s->sc, memory_policy(s), &s->client->stamps, loop_wall_s(s->worker->loop), &ranked);
 	if (ranked) {
 		snprintf(rank, sizeof rank, "%d", s->sc.score);
 		log_event(s, EV_RANK, rank);
@@ -178,9 +179,27 @@ wait_over(struct session *s)
 	return step == STEP_PASS ? S_GATE : S_TALK;
 }
 
-enum state
-wait_score(struct session *s)
+/* Another host has passed this client. */
+static enum state
+recall(struct session *s, bool known)
 {
+	s->known = true;
+	if (!known)
+		return screening_early_done(&s->sc) ? wait_over(s) : S_STAY;
+	s->wait_us = loop_now_us(s->worker->loop) - s->phase_us;
+	log_plain(s, EV_PASS_OLD);
+	s->verdict = V_PASS_OLD;
+	return S_GATE;
+}
+
+/* The lists have answered, or another host. */
+enum state
+wait_other(struct session *s)
+{
+	bool known;
+
+	if (memory_answered(s, &known))
+		return recall(s, known);
 	collect_score(s);
 	return screening_early_done(&s->sc) ? wait_over(s) : S_STAY;
 }
@@ -212,7 +231,7 @@ wait_read(struct session *s)
 		return session_hangup(s);
 	log_pregreet(s, bytes, (size_t)n);
 	session_listen(s, false);
-	if (screening_pregreet(&s->sc, &s->worker->snap->policy) == ACTION_DROP)
+	if (screening_pregreet(&s->sc, memory_policy(s)) == ACTION_DROP)
 		return session_finish(s, R_DROP_PROTOCOL, V_DROP);
 	return screening_early_done(&s->sc) ? wait_over(s) : S_STAY;
 }

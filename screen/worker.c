@@ -16,6 +16,7 @@
 #include "screen/orders.h"
 #include "screen/promise.h"
 #include "screen/relay.h"
+#include "screen/memory.h"
 #include "screen/worker.h"
 
 #define ACCEPTS_A_TURN 64 /* then others get their turn */
@@ -389,8 +390,7 @@ open_world(struct worker *w, const struct worker_start *start)
 
 	w->dnsbl = dnsbl_new(w->loop, w->snap->sites, w->snap->sessions_max, diag);
 	diag_free(&diag);
-	if (w->snap->store_path != NULL)
-		w->store = store_reader_open(w->snap->store_path, start->store_fd);
+	memory_open(w, start->store_fd);
 	journal_open(start->journal_fd);
 	return w->dnsbl != NULL;
 }
@@ -431,7 +431,7 @@ close_world(struct worker *w)
 	promise_free(&w->promise);
 	engine_fini(w);
 	dnsbl_free(&w->dnsbl);
-	store_reader_free(&w->store);
+	memory_close(w);
 	map_fini(&w->by_addr);
 	map_fini(&w->by_net);
 	pool_free(&w->sessions);

@@ -28,6 +28,8 @@ struct worker {
 	struct slot *slot;
 	struct dnsbl *dnsbl;
 	struct store_reader *store; /* null: no memory */
+	struct share *share;        /* null: not shared with other hosts */
+	struct pools *pools;        /* null: none */
 	struct pool *sessions, *clients, *crowds, *engines, *relays;
 	struct backend_server servers[BACKEND_SERVERS_MAX];
 	struct promise *promise; /* what the backend says it can do */
