@@ -861,7 +861,10 @@ dnsbl_client_passed(struct dnsbl *d, const struct addr *client)
 const struct dnsbl_health *
 dnsbl_health(const struct dnsbl *d, size_t domain)
 {
-	return health_get(d->health, domain);
+	static const struct dnsbl_health of_a_signal = { .state = DNSBL_HEALTHY };
+
+	assert(domain < dnsbl_domain_count(d->sites));
+	return domain < d->sites->count ? health_get(d->health, domain) : &of_a_signal;
 }
 
 bool

@@ -119,7 +119,7 @@ const struct dnsbl_score *dnsbl_ask_score(struct dnsbl_ask *);
  */
 void dnsbl_client_passed(struct dnsbl *, const struct addr *client);
 
-/* The health of a list (domain < dnsbl_list_count()), as this process sees it. Borrowed; it changes with the loop. */
+/* The health of a list (a local signal is always healthy), as this process sees it. Borrowed; it changes with the loop. */
 enum dnsbl_health_state {
 	DNSBL_UNKNOWN, /* not probed yet */
 	DNSBL_HEALTHY,

@@ -285,6 +285,29 @@ the_daemon_refuses_body()
 	gatehouse_stop
 }
 
+# A signal votes in the daemon too, and whoever walks over all voters walks over it.
+system_case the_daemon_heeds_signals
+the_daemon_heeds_signals_body()
+{
+	setup
+	good_zone
+	dns_up good.example:ip4set:good
+	printf '127.1.0.3/32\n' >drop.txt
+	gatehouse_config <<-END
+	gatehouse_dns_servers = $addr:5300
+	postscreen_dnsbl_sites = good.example
+	postscreen_dnsbl_action = enforce
+	gatehouse_score_rules = cidr:$work/drop.txt*3
+	END
+	gatehouse_start
+	! try_mail 127.1.0.3 2525 || atf_fail "a client on the feed was let in"
+	atf_check -o match:'blocked using cidr:drop.txt' cat swaks
+	wait_line "$log" 'addr 127.1.0.3 has signal cidr:drop.txt'
+	send_mail 127.1.0.4 2525
+	sleep 2 # the tallies of health are drawn up meanwhile
+	gatehouse_stop
+}
+
 # Local signals: feeds, country and network, and the client's name, with and without a list beside them.
 signals() # RULES CLIENT [OPTION...]
 {
@@ -390,7 +413,8 @@ atf_init_test_cases()
 {
 	for c in honest_list several_addresses ipv6_list error_codes_are_no_listing quota_code_of_an_allow_list \
 	    operators_error_code lists_the_world parked_domain refusing_and_silent_lists stripped_by_the_resolver \
-	    dead_server_first rule_breakers unusual_but_right the_daemon_refuses local_signals names_of_clients \
+	    dead_server_first rule_breakers unusual_but_right the_daemon_refuses \
+	    the_daemon_heeds_signals local_signals names_of_clients \
 	    secrets_stay_secret configuration_faults; do
 		atf_add_test_case $c
 	done
