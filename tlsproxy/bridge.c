@@ -1,5 +1,6 @@
 #include "config.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -8,7 +9,6 @@
 #include <unistd.h>
 #include <openssl/err.h>
 
-#include "base/fd.h"
 #include "base/map.h"
 #include "tlsproxy/crypto.h"
 
@@ -40,6 +40,7 @@ struct bridge {
 	bool plain_shut;  /* the screen has been told of cipher_eof */
 	bool plain_mute;  /* wrote before its time: not looked at until the handshake is done */
 	bool read_wants_write, write_wants_read;
+	bool more_to_read; /* in the library's buffer, where no event will come from */
 	int64_t started_us;
 	struct piece to_plain, to_cipher;
 	struct bridge_view view;
@@ -96,6 +97,9 @@ cipher_interest(const struct bridge *b)
 		read = true;
 	if (b->to_cipher.len > 0 && !b->write_wants_read)
 		write = true;
+	/* The socket can nearly always be written to: a way to be called again in the next turn. */
+	if (b->more_to_read && b->to_plain.len == 0)
+		write = true;
 	return (short)((read ? WATCH_READ : 0) | (write ? WATCH_WRITE : 0));
 }
 
@@ -124,7 +128,7 @@ send_facts(struct bridge *b, const struct tls_facts *facts)
 	size_t len = tls_facts_format(facts, record);
 
 	/* The first bytes on an empty stream: they fit, or nobody is there. */
-	if (send(b->plain_fd, record, len, MSG_NOSIGNAL) != (ssize_t)len)
+	if (send(b->plain_fd, record, len, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)len)
 		b->plain_eof = true;
 }
 
@@ -199,6 +203,7 @@ opened(struct bridge *b)
 	facts.handshake_ms = elapsed_ms(b);
 	tls_said_handshake(b->ssl, &b->view, &facts);
 	send_facts(b, &facts);
+	b->more_to_read = SSL_has_pending(b->ssl);
 	if (b->view.dumped && !(b->view.features & TLS_LOG_SESSION_DUMP))
 		BIO_set_callback_ex(SSL_get_rbio(b->ssl), NULL);
 }
@@ -227,7 +232,7 @@ handshake(struct bridge *b)
 static bool
 write_plain(struct bridge *b, const uint8_t *bytes, size_t len)
 {
-	ssize_t n = send(b->plain_fd, bytes, len, MSG_NOSIGNAL);
+	ssize_t n = send(b->plain_fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 
 	if (n < 0 && errno != EAGAIN && errno != EINTR) {
 		/* Nobody wants more; what the screen wrote before is still sent. */
@@ -241,8 +246,8 @@ write_plain(struct bridge *b, const uint8_t *bytes, size_t len)
 static void
 flush_plain(struct bridge *b)
 {
-	ssize_t n =
-	    send(b->plain_fd, b->to_plain.bytes + b->to_plain.start, b->to_plain.len, MSG_NOSIGNAL);
+	ssize_t n = send(b->plain_fd, b->to_plain.bytes + b->to_plain.start, b->to_plain.len,
+	    MSG_NOSIGNAL | MSG_DONTWAIT);
 
 	if (n > 0)
 		piece_done(b, &b->to_plain, (size_t)n);
@@ -290,9 +295,10 @@ carry_in(struct bridge *b)
 		}
 		if (!write_plain(b, scratch, (size_t)n))
 			return false;
-		if (n < BRIDGE_PIECE && SSL_pending(b->ssl) == 0)
+		if (!SSL_has_pending(b->ssl))
 			break;
 	}
+	b->more_to_read = !b->cipher_eof && SSL_has_pending(b->ssl);
 	if (b->cipher_eof && b->to_plain.len == 0 && !b->plain_shut) {
 		shutdown(b->plain_fd, SHUT_WR);
 		b->plain_shut = true;
@@ -386,7 +392,7 @@ carry_out(struct bridge *b)
 			return false;
 		if (b->to_cipher.len > 0 || b->plain_eof)
 			break;
-		ssize_t n = recv(b->plain_fd, scratch, BRIDGE_PIECE, 0);
+		ssize_t n = recv(b->plain_fd, scratch, BRIDGE_PIECE, MSG_DONTWAIT);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			break;
 		if (n <= 0)
@@ -421,7 +427,7 @@ on_cipher(int fd, short what, void *arg)
 		alive = handshake(b);
 		break;
 	case PHASE_OPEN:
-		if ((what & WATCH_READ) || b->read_wants_write)
+		if ((what & WATCH_READ) || b->read_wants_write || b->more_to_read)
 			alive = carry_in(b);
 		if (alive && ((what & WATCH_WRITE) || b->write_wants_read))
 			alive = carry_out(b);
@@ -438,7 +444,7 @@ static bool
 screen_waits(struct bridge *b)
 {
 	char byte;
-	ssize_t n = recv(b->plain_fd, &byte, 1, MSG_PEEK);
+	ssize_t n = recv(b->plain_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 
 	b->plain_mute = n > 0;
 	return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
@@ -500,6 +506,57 @@ on_close_late(struct deadline *d)
 	bridge_end(bridge_of(d));
 }
 
+/*
+ * The library's view of the client's socket. Not its own: that one needs the socket to be set
+ * non-blocking, which costs two calls each and a worker that has been taken over could undo.
+ */
+static int
+socket_read(BIO *bio, char *out, int size)
+{
+	struct bridge *b = BIO_get_data(bio);
+	ssize_t n = recv(b->cipher_fd, out, (size_t)size, MSG_DONTWAIT);
+
+	BIO_clear_retry_flags(bio);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		BIO_set_retry_read(bio);
+	else if (n == 0)
+		BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
+	return (int)n;
+}
+
+static int
+socket_write(BIO *bio, const char *bytes, int len)
+{
+	struct bridge *b = BIO_get_data(bio);
+	ssize_t n = send(b->cipher_fd, bytes, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	BIO_clear_retry_flags(bio);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		BIO_set_retry_write(bio);
+	return (int)n;
+}
+
+static long
+socket_ctrl(BIO *bio, int command, long number, void *arg)
+{
+	(void)number, (void)arg;
+	if (command == BIO_CTRL_EOF)
+		return BIO_test_flags(bio, BIO_FLAGS_IN_EOF) != 0;
+	return command == BIO_CTRL_FLUSH || command == BIO_CTRL_DUP;
+}
+
+static BIO_METHOD *
+socket_method(void)
+{
+	BIO_METHOD *method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "client");
+
+	assert(method != NULL);
+	BIO_meth_set_read(method, socket_read);
+	BIO_meth_set_write(method, socket_write);
+	BIO_meth_set_ctrl(method, socket_ctrl);
+	return method;
+}
+
 /* The start. */
 static unsigned
 features_for(const struct tlsproxy_conf *conf, const struct addr *peer)
@@ -531,9 +588,12 @@ static bool
 ssl_init(struct bridge *b)
 {
 	b->ssl = SSL_new(b->owner->contexts->base);
-	if (b->ssl == NULL || SSL_set_app_data(b->ssl, &b->view) != 1 ||
-	    SSL_set_fd(b->ssl, b->cipher_fd) != 1)
+	BIO *bio = b->ssl != NULL ? BIO_new(b->owner->socket_method) : NULL;
+	if (bio == NULL || SSL_set_app_data(b->ssl, &b->view) != 1)
 		return false;
+	BIO_set_data(bio, b);
+	BIO_set_init(bio, 1);
+	SSL_set_bio(b->ssl, bio, bio);
 	SSL_set_accept_state(b->ssl);
 	tls_said_hooks(b->ssl, &b->view);
 	return true;
@@ -560,8 +620,6 @@ bridge_start(
 	owner->first = b;
 	view_init(&b->view, owner->contexts, request);
 	log_info("CONNECT from %s", b->view.peer);
-	fd_nonblock(cipher_fd, true);
-	fd_nonblock(plain_fd, true);
 	/* A ticket and a greeting are two small writes: without it they wait for each other. */
 	(void)setsockopt(cipher_fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
 	deadline_arm(&owner->handshake[request->stress], &b->deadline);
@@ -575,6 +633,7 @@ bridges_init(struct bridges *owner, struct loop *loop, struct tls_contexts *cont
 	const struct tlsproxy_conf *conf = contexts->conf;
 
 	owner->loop = loop;
+	owner->socket_method = socket_method();
 	owner->contexts = contexts;
 	owner->pool = pool_new(limit, sizeof(struct bridge));
 	owner->pieces = pool_new(2 * limit, BRIDGE_PIECE);
@@ -596,6 +655,7 @@ bridges_fini(struct bridges *owner)
 	deadline_queue_fini(&owner->closing);
 	pool_free(&owner->pieces);
 	pool_free(&owner->pool);
+	BIO_meth_free(owner->socket_method);
 }
 
 size_t

@@ -26,6 +26,7 @@ tls_default_ca(const char **file, const char **folder)
 void
 tls_library_init(void)
 {
+	tls_blocks_hook();
 	OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
 }
 

@@ -185,6 +185,7 @@ set_options(SSL_CTX *ctx, const struct tlsproxy_conf *conf)
 				     SSL_OP_IGNORE_UNEXPECTED_EOF | conf->options);
 	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 				  SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_read_ahead(ctx, 1);
 	/* The lists of ciphers decide, not the library's idea of a level. */
 	SSL_CTX_set_security_level(ctx, 0);
 }

@@ -17,6 +17,10 @@ bool tls_library_config(const struct tlsproxy_conf *, struct buf *why);
 /* The last error of the library as text, and its queue empty. */
 void tls_library_text(struct buf *);
 
+/* blocks.c. Hook: once, before the library is used. Open: in the process that serves. */
+void tls_blocks_hook(void);
+void tls_blocks_open(void);
+
 /* certs.c. The certificates of a PEM text, in order; never null; *bad is set if one is broken. */
 STACK_OF(X509) *tls_certs_parse(const struct tls_blob *, bool *bad);
 /* "RSA 2048", "EC prime256v1", "ED25519". */
@@ -64,6 +68,7 @@ struct bridge;
 struct bridges {
 	struct loop *loop;
 	struct tls_contexts *contexts;
+	BIO_METHOD *socket_method;
 	struct pool *pool, *pieces;
 	struct bridge *first; /* of those alive */
 	struct deadline_queue handshake[2], stall, closing;

@@ -10,6 +10,7 @@
  *   files.c     reading certificate, key, CA and SNI files into a configuration
  *   conf.c      parameters to configuration
  *   crypto.h    below this line OpenSSL begins
+ *   blocks.c    where the library's large buffers live
  *   certs.c     what certificates say: chain order, expiry, digests
  *   context.c   configuration to SSL_CTX, and the check of it at load
  *   said.c      what is known after a handshake, in log lines and facts

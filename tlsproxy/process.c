@@ -16,9 +16,10 @@
 #include "tlsproxy/crypto.h"
 
 #define LOG_PROGRAM "tlsproxy"
-#define TAKE_AT_ONCE 8 /* clients from one channel in one turn: leave some to the other processes \
-			*/
-#define SPARE_FDS 32   /* for everything that is not a client */
+#define TAKE_AT_ONCE                                                                            \
+	8	     /* clients from one channel in one turn: leave some to the other processes \
+		      */
+#define SPARE_FDS 32 /* for everything that is not a client */
 
 struct process {
 	struct loop *loop;
@@ -89,27 +90,17 @@ say_bad(struct process *p, const char *what)
 		log_warning("a request from a screen worker is refused: %s", what);
 }
 
-/* A worker that has been taken over may send anything: two stream sockets, or nothing. */
-static bool
-is_stream(int fd)
-{
-	int type = 0;
-	socklen_t len = sizeof type;
-
-	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM;
-}
-
+/* A worker that has been taken over may send anything; what is no socket fails by itself. */
 static void
 take_request(struct process *p, struct span message, const int *fds, size_t count)
 {
 	struct tlsproxy_request request;
 
-	if (count == 2 && tls_request_parse(message, &request) && is_stream(fds[0]) &&
-	    is_stream(fds[1])) {
+	if (count == 2 && tls_request_parse(message, &request)) {
 		bridge_start(&p->bridges, &request, fds[0], fds[1]);
 		return;
 	}
-	say_bad(p, "not a request with two stream sockets");
+	say_bad(p, "not a request with two descriptors");
 	for (size_t i = 0; i < count; i++)
 		close(fds[i]);
 }
@@ -271,6 +262,7 @@ tlsproxy_main(const struct tlsproxy_process *given)
 	(void)prctl(PR_SET_NAME, "gatehouse-tls", 0, 0, 0);
 	reset_signals();
 	close_others(given);
+	tls_blocks_open();
 	p->loop = loop_new();
 	p->contexts = tls_contexts_new(given->conf, given->tickets, p->loop, say, NULL);
 	tls_vault_drop(given->conf->vault);

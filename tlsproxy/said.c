@@ -277,8 +277,8 @@ on_bytes(
 		return ret;
 	if (ret > 0 && done != NULL) {
 		log_info("%s %p [%p] (%zu bytes => %d)",
-		    op == (BIO_CB_WRITE | BIO_CB_RETURN) ? "write to" : "read from", (void *)bio, (const void *)bytes,
-		    len, (int)*done);
+		    op == (BIO_CB_WRITE | BIO_CB_RETURN) ? "write to" : "read from", (void *)bio,
+		    (const void *)bytes, len, (int)*done);
 		dump((const unsigned char *)bytes, *done);
 	}
 	return ret;

@@ -29,7 +29,7 @@ struct side {
 struct play {
 	SSL *ssl;
 	int client, screen;
-	bool ready, facts_seen, client_closed, screen_closed, raw;
+	bool ready, facts_seen, client_closed, screen_closed, screen_shut, raw;
 	struct side in, out; /* client to screen, screen to client */
 	struct tls_facts facts;
 	char head[TLS_FACTS_MAX];
@@ -56,7 +56,8 @@ silent(void *arg, enum diag_level level, const char *file, const char *text)
 static void
 prepare(void)
 {
-	static char ciphers[] = "AECDH-AES128-SHA", groups[] = "X25519", none[] = "none", empty[] = "";
+	static char ciphers[] = "AECDH-AES128-SHA", groups[] = "X25519", none[] = "none",
+		    empty[] = "";
 	static struct tlsproxy_conf conf = { .level = TLSPROXY_MAY,
 		.ready = true,
 		.protocols = TLS_V_1_2,
@@ -251,7 +252,7 @@ step(struct play *p, uint8_t what)
 		break;
 	case 10:
 		if (!p->screen_closed && (what & 16))
-			shutdown(p->screen, SHUT_WR);
+			p->screen_shut = shutdown(p->screen, SHUT_WR) == 0;
 		p->screen_closed = p->screen_closed || !(what & 16);
 		break;
 	case 11:
@@ -266,7 +267,8 @@ step(struct play *p, uint8_t what)
 static void
 settle(struct play *p)
 {
-	if (!p->ready || p->raw || p->client_closed || p->screen_closed || p->client < 0)
+	if (!p->ready || p->raw || p->client_closed || p->screen_closed || p->screen_shut ||
+	    p->client < 0)
 		return;
 	for (int i = 0; i < 2000 && (p->in.received < p->in.sent || p->out.received < p->out.sent);
 	     i++) {
