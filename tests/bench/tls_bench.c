@@ -198,7 +198,7 @@ session_open(struct bench *b, struct session *s, bool resume)
 static void
 session_talk(struct session *s)
 {
-	char text[2048];
+	char text[2048] = "";
 	struct tls_facts facts;
 	size_t used, len = 0;
 
