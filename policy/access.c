@@ -46,7 +46,8 @@ word_of(struct span text)
 }
 
 static void
-add_element(struct access_list *list, struct span text, const struct rules *rules, struct diag *diag)
+add_element(
+    struct access_list *list, struct span text, const struct rules *rules, struct diag *diag)
 {
 	struct element element = { word_of(text), NULL };
 	char *name = mem_strndup(text.p, text.len);
@@ -127,8 +128,8 @@ ask_mynetworks(const struct access_list *list, const struct addr *client, const 
 
 /* One word of a table's result. */
 static enum outcome
-ask_result_word(const struct access_list *list, const struct addr *client, struct span text,
-    const char *table)
+ask_result_word(
+    const struct access_list *list, const struct addr *client, struct span text, const char *table)
 {
 	char shown[128];
 	struct buf safe = BUF(shown);
@@ -180,7 +181,8 @@ ask_table(const struct access_list *list, const struct addr *client, const struc
 
 	switch (table_find_addr(table, client, &value)) {
 	case TABLE_FOUND:
-		return ask_result(list, client, (struct span){ value.p, value.len }, table_name(table));
+		return ask_result(
+		    list, client, (struct span){ value.p, value.len }, table_name(table));
 	case TABLE_MISSING:
 		return SAYS_OUTER;
 	case TABLE_ERROR:
@@ -194,7 +196,8 @@ ask_table(const struct access_list *list, const struct addr *client, const struc
 }
 
 static enum outcome
-ask_element(const struct access_list *list, const struct element *element, const struct addr *client)
+ask_element(
+    const struct access_list *list, const struct element *element, const struct addr *client)
 {
 	switch (element->word) {
 	case WORD_PERMIT:

@@ -64,7 +64,8 @@ struct pools {
 /* Configuration. */
 
 static void
-wrong(struct diag *diag, const struct rules *rules, enum param param, struct span text, const char *write)
+wrong(struct diag *diag, const struct rules *rules, enum param param, struct span text,
+    const char *write)
 {
 	unsigned line;
 	const char *file = rules_origin(rules, param, &line);
@@ -87,12 +88,13 @@ parse_prefix(struct span text, struct pool_rule *out)
 	out->len = (uint8_t)len;
 	out->key = out->net;
 	addr_mask(&out->key, out->len);
-	return addr_equal(&out->key, &out->net) && len >= (out->net.family == 4 ? WIDEST_4 : WIDEST_6);
+	return addr_equal(&out->key, &out->net) &&
+	       len >= (out->net.family == 4 ? WIDEST_4 : WIDEST_6);
 }
 
 /*
- * The record of a domain's pool stands under an address of 100::/64, which nobody can send from (RFC
- * 6666): every host that shares records, and every restart, finds the same.
+ * The record of a domain's pool stands under an address of 100::/64, which nobody can send from
+ * (RFC 6666): every host that shares records, and every restart, finds the same.
  */
 static struct addr
 domain_key(const char *domain)
@@ -161,7 +163,8 @@ pools_rules_load(const struct rules *rules, struct diag *diag)
 
 	load_list(p, rules, P_gatehouse_pool_prefixes, parse_prefix,
 	    "write NETWORK/LENGTH with no bits set after LENGTH, /8 (IPv6: /16) or longer", diag);
-	load_list(p, rules, P_gatehouse_pool_domains, parse_domain, "write a domain, like example.com", diag);
+	load_list(p, rules, P_gatehouse_pool_domains, parse_domain,
+	    "write a domain, like example.com", diag);
 	p->servers = mem_strdup(rules_text(rules, P_gatehouse_dns_servers));
 	if (p->count == 0)
 		pools_rules_free(&p);
@@ -264,10 +267,11 @@ walk_failed(struct pool *p, const char *why)
 
 	buf_puts(&error, why);
 	log_warning("pool %s: %s -- %s", p->rule->name, p->error,
-	    p->net_count > 0 ? "the last good set stays" : "its hosts are screened as any other"); /* fail open */
-	p->retry_s = p->retry_s * 2 < RETRY_MIN_S ? RETRY_MIN_S
-	    : p->retry_s * 2 > RETRY_MAX_S	  ? RETRY_MAX_S
-						  : p->retry_s * 2;
+	    p->net_count > 0 ? "the last good set stays"
+			     : "its hosts are screened as any other"); /* fail open */
+	p->retry_s = p->retry_s * 2 < RETRY_MIN_S   ? RETRY_MIN_S
+		     : p->retry_s * 2 > RETRY_MAX_S ? RETRY_MAX_S
+						    : p->retry_s * 2;
 }
 
 static void
@@ -379,7 +383,8 @@ pool_has(const struct pool *p, const struct addr *client)
 }
 
 bool
-pools_find(const struct pools *pools, const struct addr *client, struct addr *key, bool *listed_only)
+pools_find(
+    const struct pools *pools, const struct addr *client, struct addr *key, bool *listed_only)
 {
 	for (size_t i = 0; i < pools->count; i++) {
 		const struct pool *p = &pools->pools[i];

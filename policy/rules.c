@@ -8,7 +8,8 @@
 static const struct {
 	enum param enable, ttl, action;
 } params[CHECKS] = {
-#define CHECK(id, word, when, enable, ttl, action) [CHECK_##id] = { P_##enable, P_##ttl, P_##action },
+#define CHECK(id, word, when, enable, ttl, action) \
+	[CHECK_##id] = { P_##enable, P_##ttl, P_##action },
 #include "policy/checks.tbl"
 #undef CHECK
 };
@@ -34,8 +35,9 @@ load_action(const struct rules *rules, enum param param, struct diag *diag)
 			return actions[i].action;
 
 	const char *file = rules_origin(rules, param, &line);
-	diag_add(diag, DIAG_ERROR, file, line, "bad %s value: \"%.100s\": write ignore, enforce or drop",
-	    param_rows[param].name, word);
+	diag_add(diag, DIAG_ERROR, file, line,
+	    "bad %s value: \"%.100s\": write ignore, enforce or drop", param_rows[param].name,
+	    word);
 	return ACTION_IGNORE;
 }
 
@@ -76,7 +78,8 @@ load_shadow(struct policy_rules *out, const struct rules *rules, struct diag *di
 			;
 		if (i == count) {
 			diag_add(diag, DIAG_ERROR, file, line,
-			    "gatehouse_shadow: \"%.*s\": write yes, no, or names out of pregreet, dnsbl, "
+			    "gatehouse_shadow: \"%.*s\": write yes, no, or names out of pregreet, "
+			    "dnsbl, "
 			    "pipelining, non_smtp_command, bare_newline, denylist",
 			    (int)(word.len < 100 ? word.len : 100), word.p);
 			continue;
@@ -88,8 +91,8 @@ load_shadow(struct policy_rules *out, const struct rules *rules, struct diag *di
 }
 
 void
-policy_rules_load(struct policy_rules *out, const struct rules *rules, size_t dnsbl_domains,
-    struct diag *diag)
+policy_rules_load(
+    struct policy_rules *out, const struct rules *rules, size_t dnsbl_domains, struct diag *diag)
 {
 	memset(out, 0, sizeof *out);
 	out->ignored_ttl_s = INT64_MAX;

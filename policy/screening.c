@@ -129,7 +129,7 @@ static bool
 listed_as_good(const struct screening *s, const struct policy_rules *rules)
 {
 	return !screening_failed(s) && s->score < rules->threshold && rules->allow_threshold < 0 &&
-	    s->score <= rules->allow_threshold;
+	       s->score <= rules->allow_threshold;
 }
 
 void
@@ -166,8 +166,8 @@ pass(struct screening *s, struct record *stamps, enum check check, int64_t expir
 }
 
 static void
-judge_pregreet(struct screening *s, const struct policy_rules *rules, struct record *stamps,
-    int64_t now_s)
+judge_pregreet(
+    struct screening *s, const struct policy_rules *rules, struct record *stamps, int64_t now_s)
 {
 	uint8_t bit = CHECK_BIT(CHECK_PREGREET);
 
@@ -179,8 +179,8 @@ judge_pregreet(struct screening *s, const struct policy_rules *rules, struct rec
 
 /* True if the session ends here. */
 static bool
-judge_dnsbl(struct screening *s, const struct policy_rules *rules, struct record *stamps,
-    int64_t now_s)
+judge_dnsbl(
+    struct screening *s, const struct policy_rules *rules, struct record *stamps, int64_t now_s)
 {
 	if (s->score < rules->threshold) {
 		pass(s, stamps, CHECK_DNSBL, now_s + s->score_ttl_s);
@@ -255,8 +255,8 @@ screening_deep_fail(struct screening *s, const struct policy_rules *rules, struc
 }
 
 void
-screening_rcpt(struct screening *s, const struct policy_rules *rules, struct record *stamps,
-    int64_t now_s)
+screening_rcpt(
+    struct screening *s, const struct policy_rules *rules, struct record *stamps, int64_t now_s)
 {
 	uint8_t open = s->todo & CHECKS_DEEP & ~(s->pass | s->fail);
 

@@ -1,6 +1,6 @@
 /*
- * The protocol's parser and printer are hiredis's; the connection is ours. Its asynchronous context has no
- * deadlines, may resolve names, and asserts that a server never says more than it was asked.
+ * The protocol's parser and printer are hiredis's; the connection is ours. Its asynchronous context
+ * has no deadlines, may resolve names, and asserts that a server never says more than it was asked.
  */
 #include "config.h"
 
@@ -28,10 +28,10 @@
 #define ASKS_MAX 1024
 #define WAITING_MAX 4096 /* commands whose reply is still out */
 #define OUT_MAX 65536
-#define IN_MAX 4096      /* of one reply; ours have a hundred bytes */
+#define IN_MAX 4096 /* of one reply; ours have a hundred bytes */
 #define SETUP_MS 1000
-#define SILENCE_MS 1000  /* a command is out and nothing comes */
-#define LATE_MAX 5       /* asks in a row without an answer in time */
+#define SILENCE_MS 1000 /* a command is out and nothing comes */
+#define LATE_MAX 5	/* asks in a row without an answer in time */
 #define REST_MIN_MS 500
 #define REST_MAX_MS 30000
 #define SAY_AGAIN_US (60 * 1000000LL)
@@ -41,7 +41,7 @@ struct share_ask {
 	share_done_fn *done;
 	void *arg;
 	struct deadline deadline; /* armed while the owner waits */
-	bool released, waiting;   /* waiting: the reply is still out, share->waiting points here */
+	bool released, waiting;	  /* waiting: the reply is still out, share->waiting points here */
 };
 
 enum link_state { LINK_RESTING, LINK_CONNECTING, LINK_GREETING, LINK_UP };
@@ -62,7 +62,8 @@ struct share {
 	redisReader *reader;
 	struct reply reply; /* the one being read: nothing is allocated for replies */
 	struct pool *asks;
-	struct share_ask *waiting[WAITING_MAX]; /* a ring; null: a put or a greeting, nobody waits */
+	struct share_ask
+	    *waiting[WAITING_MAX]; /* a ring; null: a put or a greeting, nobody waits */
 	unsigned first, count, greetings;
 	char out[OUT_MAX];
 	size_t out_len;
@@ -143,7 +144,8 @@ say_trouble(struct share *s, const char *why)
 		return;
 	s->in_trouble = true;
 	s->say_next_us = now_us + SAY_AGAIN_US;
-	log_warning("cache %s: %s -- records are not shared for now", s->rules->shown, why); /* fail open */
+	log_warning(
+	    "cache %s: %s -- records are not shared for now", s->rules->shown, why); /* fail open */
 }
 
 static void
@@ -260,7 +262,8 @@ greet(struct share *s)
 {
 	char number[16];
 	struct buf out = BUF(number);
-	const char *auth[] = { "AUTH", s->rules->password }, *select[] = { "SELECT", number }, *ping[] = { "PING" };
+	const char *auth[] = { "AUTH", s->rules->password }, *select[] = { "SELECT", number },
+		   *ping[] = { "PING" };
 
 	buf_printf(&out, "%u", s->rules->database);
 	s->state = LINK_GREETING;

@@ -59,7 +59,8 @@ read_password(const char *path, const struct rules *rules, struct diag *diag)
 	if (good && line[0] != '\0')
 		return mem_strdup(line);
 	complain(diag, rules, P_gatehouse_cache_password_file,
-	    "%s: %s: write the password into its first line", path, f == NULL ? strerror(error) : "is empty");
+	    "%s: %s: write the password into its first line", path,
+	    f == NULL ? strerror(error) : "is empty");
 	return NULL;
 }
 
@@ -81,17 +82,19 @@ share_rules_load(const struct rules *rules, struct diag *diag)
 	if (strncmp(url, SCHEME, sizeof SCHEME - 1) != 0 ||
 	    !parse_server(r, span_of(url + sizeof SCHEME - 1)))
 		complain(diag, rules, P_gatehouse_cache_server,
-		    "\"%s\": write redis://ADDRESS:PORT/DATABASE with an IP address (names are not looked up "
+		    "\"%s\": write redis://ADDRESS:PORT/DATABASE with an IP address (names are not "
+		    "looked up "
 		    "here), and the password in gatehouse_cache_password_file",
 		    url);
 	if (strlen(prefix) > SHARE_PREFIX_MAX)
-		complain(diag, rules, P_gatehouse_cache_prefix, "at most %d bytes", SHARE_PREFIX_MAX);
+		complain(
+		    diag, rules, P_gatehouse_cache_prefix, "at most %d bytes", SHARE_PREFIX_MAX);
 	if (*password != '\0')
 		r->password = read_password(password, rules, diag);
 	r->prefix = mem_strdup(prefix);
 	addr_format(&r->server.addr, address);
-	r->shown = mem_printf(r->server.addr.family == 6 ? SCHEME "[%s]:%u/%u" : SCHEME "%s:%u/%u", address,
-	    r->server.port, r->database);
+	r->shown = mem_printf(r->server.addr.family == 6 ? SCHEME "[%s]:%u/%u" : SCHEME "%s:%u/%u",
+	    address, r->server.port, r->database);
 	if (diag_count(diag, DIAG_ERROR) > before)
 		share_rules_free(&r);
 	return r;

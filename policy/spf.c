@@ -268,7 +268,8 @@ add_net(struct spf_walk *w, const char *name, const struct addr *net, uint8_t le
 	struct addr masked = *net;
 
 	if (len < (net->family == 4 ? WIDEST_4 : WIDEST_6))
-		return fail(w, name, "%s/%u is too much of the Internet", addr_format(net, text), len);
+		return fail(
+		    w, name, "%s/%u is too much of the Internet", addr_format(net, text), len);
 	if (addr_is_private(net)) {
 		w->skipped++;
 		return true;
@@ -307,7 +308,8 @@ follow(struct spf_walk *w, const char *owner, const struct spf_term *t)
 	struct span name = t->domain.len > 0 ? t->domain : span_of(owner);
 
 	if (++w->lookups > LOOKUPS_MAX)
-		return fail(w, owner, "more than %d look-ups (RFC 7208 section 4.6.4)", LOOKUPS_MAX);
+		return fail(
+		    w, owner, "more than %d look-ups (RFC 7208 section 4.6.4)", LOOKUPS_MAX);
 	if (t->macro || t->kind == SPF_ASKS || t->qualifier != '+') {
 		w->skipped++;
 		return true;
@@ -439,13 +441,15 @@ take_addresses(struct spf_walk *w, const struct task *task, struct dns_reader *r
 			continue;
 		note_ttl(w, &rr);
 		memcpy(net.ip, r->packet + rr.at, size);
-		if (!add_net(w, task->name, &net, task->type == DNS_A ? task->len4 : task->len6, false))
+		if (!add_net(
+			w, task->name, &net, task->type == DNS_A ? task->len4 : task->len6, false))
 			return false;
 	}
 	return true;
 }
 
-/* A name that does not exist is a void look-up; a host is one only if it has neither kind of address. */
+/* A name that does not exist is a void look-up; a host is one only if it has neither kind of
+ * address. */
 static bool
 take_void(struct spf_walk *w, const struct task *task)
 {
@@ -456,7 +460,8 @@ take_void(struct spf_walk *w, const struct task *task)
 	if (task->type == DNS_MX || (task->type == DNS_AAAA && w->a_void))
 		w->voids++;
 	return w->voids <= VOIDS_MAX ||
-	    fail(w, task->name, "more than %d void look-ups (RFC 7208 section 4.6.4)", VOIDS_MAX);
+	       fail(
+		   w, task->name, "more than %d void look-ups (RFC 7208 section 4.6.4)", VOIDS_MAX);
 }
 
 static bool
@@ -495,7 +500,8 @@ void
 spf_walk_start(struct spf_walk *w)
 {
 	if (w->count > 0)
-		w->resolver.ask(w->resolver.ctx, w->tasks[w->first].name, w->tasks[w->first].type, on_answer, w);
+		w->resolver.ask(w->resolver.ctx, w->tasks[w->first].name, w->tasks[w->first].type,
+		    on_answer, w);
 	else
 		w->done(w->arg);
 }

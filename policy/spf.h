@@ -1,7 +1,7 @@
 /*
- * policy/spf.h: from a domain to the addresses that send for it (RFC 7208), for pools of senders. Not an
- * evaluator of SPF: what cannot be turned into networks beforehand (ptr, exists, macros) is left out, so
- * that a set is never bigger than the domain meant. Inside the policy room only.
+ * policy/spf.h: from a domain to the addresses that send for it (RFC 7208), for pools of senders.
+ * Not an evaluator of SPF: what cannot be turned into networks beforehand (ptr, exists, macros) is
+ * left out, so that a set is never bigger than the domain meant. Inside the policy room only.
  */
 #ifndef POLICY_SPF_H
 #define POLICY_SPF_H
@@ -36,15 +36,15 @@ enum spf_kind {
 	SPF_MX,
 	SPF_IP4,
 	SPF_IP6,
-	SPF_ASKS,     /* ptr, exists: a look-up for each client */
+	SPF_ASKS, /* ptr, exists: a look-up for each client */
 	SPF_REDIRECT,
-	SPF_NOTHING,  /* exp and unknown modifiers */
+	SPF_NOTHING, /* exp and unknown modifiers */
 };
 struct spf_term {
 	enum spf_kind kind;
-	char qualifier;     /* '+', '-', '~', '?' */
+	char qualifier;	    /* '+', '-', '~', '?' */
 	struct span domain; /* len 0: the current one */
-	bool macro;         /* the domain has a % in it */
+	bool macro;	    /* the domain has a % in it */
 	struct addr net;    /* SPF_IP4, SPF_IP6 */
 	uint8_t len4, len6; /* prefix lengths */
 };
@@ -68,19 +68,21 @@ struct spf_net {
 };
 struct spf_walk;
 typedef void spf_done_fn(void *arg);
-struct spf_walk *spf_walk_new(const struct spf_resolver *, const char *domain, spf_done_fn *, void *arg);
+struct spf_walk *spf_walk_new(
+    const struct spf_resolver *, const char *domain, spf_done_fn *, void *arg);
 void spf_walk_start(struct spf_walk *);
 void spf_walk_free(struct spf_walk **); /* not from within done, nor while a question is out */
 /* After done. Null: it went well. */
 const char *spf_walk_error(const struct spf_walk *);
 const struct spf_net *spf_walk_nets(const struct spf_walk *, size_t *count);
-uint32_t spf_walk_ttl(const struct spf_walk *);     /* the least of all answers */
+uint32_t spf_walk_ttl(const struct spf_walk *);	    /* the least of all answers */
 unsigned spf_walk_skipped(const struct spf_walk *); /* terms that are no networks */
 
 /* Questions to a real resolver (c-ares). Null if it cannot be set up. */
 struct spf_dns;
-struct spf_dns *spf_dns_new(struct loop *, const char *servers); /* "ADDR[:PORT], ..."; "": resolv.conf */
-void spf_dns_free(struct spf_dns **); /* every question out is answered with null, at once */
+struct spf_dns *spf_dns_new(
+    struct loop *, const char *servers); /* "ADDR[:PORT], ..."; "": resolv.conf */
+void spf_dns_free(struct spf_dns **);	 /* every question out is answered with null, at once */
 struct spf_resolver spf_dns_resolver(struct spf_dns *);
 
 #endif

@@ -107,7 +107,8 @@ set_servers(struct spf_dns *d, const char *servers)
 			buf_putc(&out, ',');
 		buf_putspan(&out, one);
 	}
-	return out.len == 0 || (!out.cut && ares_set_servers_ports_csv(d->channel, text) == ARES_SUCCESS);
+	return out.len == 0 ||
+	       (!out.cut && ares_set_servers_ports_csv(d->channel, text) == ARES_SUCCESS);
 }
 
 struct spf_dns *
@@ -128,7 +129,8 @@ spf_dns_new(struct loop *loop, const char *servers)
 		d->sockets[i].fd = ARES_SOCKET_BAD;
 	if (ares_library_init(ARES_LIB_INIT_ALL) == ARES_SUCCESS &&
 	    ares_init_options(&d->channel, &options,
-		ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB) == ARES_SUCCESS) {
+		ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB) ==
+		ARES_SUCCESS) {
 		if (set_servers(d, servers))
 			return d;
 		ares_destroy(d->channel);
@@ -158,7 +160,8 @@ on_reply(void *arg, int status, int timeouts, unsigned char *packet, int len)
 	(void)timeouts;
 	free(arg);
 	q.dns->out--;
-	q.done(q.arg, status == ARES_SUCCESS ? packet : NULL, status == ARES_SUCCESS ? (size_t)len : 0);
+	q.done(q.arg, status == ARES_SUCCESS ? packet : NULL,
+	    status == ARES_SUCCESS ? (size_t)len : 0);
 }
 
 static void

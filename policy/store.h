@@ -38,22 +38,23 @@ int store_grow(struct store_env *);
 MDB_val store_key(const struct addr *, char text[ADDR_TEXT_SIZE]);
 MDB_val store_value(const struct record *, char text[RECORD_TEXT_SIZE]); /* of a settled record */
 
-/* Fields of digits between semicolons, as record_format() writes them: text of ours, not of a stranger. */
+/* Fields of digits between semicolons, as record_format() writes them: text of ours, not of a
+ * stranger. */
 bool record_is_text(struct span);
 /* As the record will read when it has been written and read again. */
 struct record record_settled(const struct record *, uint8_t enabled);
 
 /*
- * Makes the directory if it is missing, 0700 and owned by `user` (null: by us). False with the reason
- * in err if it is no directory, or belongs to somebody else.
+ * Makes the directory if it is missing, 0700 and owned by `user` (null: by us). False with the
+ * reason in err if it is no directory, or belongs to somebody else.
  */
 bool store_prepare(const char *path, const char *user, struct buf *err);
 /* Gives the files of an open environment to `user`, if we are root. */
 void store_chown(const char *path, const char *user);
 
 /*
- * Reads the whole file in a process of its own, which may crash over it. Blocks, at most ten seconds
- * (0.2 s for a million records). No environment may be open in this process.
+ * Reads the whole file in a process of its own, which may crash over it. Blocks, at most ten
+ * seconds (0.2 s for a million records). No environment may be open in this process.
  */
 enum store_health { STORE_GOOD, STORE_DAMAGED, STORE_UNKNOWN };
 enum store_health store_examine(const char *path);

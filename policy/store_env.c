@@ -32,9 +32,9 @@ file_in(const char *path, const char *file, const char *suffix, char room[PATH_R
 }
 
 /*
- * LMDB makes its lock file sparse and writes to it through a mapping, so that on a full disk the first
- * write is a SIGBUS. Its blocks are asked for here, where the answer is an error. Must come before this
- * process opens the file for good: closing ours drops all its locks on it.
+ * LMDB makes its lock file sparse and writes to it through a mapping, so that on a full disk the
+ * first write is a SIGBUS. Its blocks are asked for here, where the answer is an error. Must come
+ * before this process opens the file for good: closing ours drops all its locks on it.
  */
 static int
 reserve_locks(const char *path)
@@ -119,7 +119,7 @@ store_env_is_current(const struct store_env *e, const char *path)
 	struct stat st;
 
 	return stat(file_in(path, files[0], "", room), &st) == 0 && st.st_dev == e->dev &&
-	    st.st_ino == e->ino;
+	       st.st_ino == e->ino;
 }
 
 int
@@ -139,8 +139,8 @@ bool
 store_is_damage(int code)
 {
 	return code == MDB_CORRUPTED || code == MDB_PAGE_NOTFOUND || code == MDB_INVALID ||
-	    code == MDB_VERSION_MISMATCH || code == MDB_CURSOR_FULL || code == MDB_BAD_TXN ||
-	    code == MDB_INCOMPATIBLE;
+	       code == MDB_VERSION_MISMATCH || code == MDB_CURSOR_FULL || code == MDB_BAD_TXN ||
+	       code == MDB_INCOMPATIBLE;
 }
 
 int
@@ -235,7 +235,8 @@ store_chown(const char *path, const char *user)
 	if (geteuid() != 0 || user == NULL || !owner(user, &uid, &gid))
 		return;
 	for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
-		(void)lchown(file_in(path, files[i], "", room), uid, gid); /* fail open: the reader tells */
+		(void)lchown(
+		    file_in(path, files[i], "", room), uid, gid); /* fail open: the reader tells */
 }
 
 /* Every page of one table is visited; the number of entries must be what its root says. */
@@ -281,8 +282,7 @@ examine(const char *path)
 	return code;
 }
 
-static void __attribute__((noreturn))
-examine_and_exit(const char *path)
+static void __attribute__((noreturn)) examine_and_exit(const char *path)
 {
 	static const int signals[] = { SIGALRM, SIGTERM, SIGINT, SIGHUP, SIGBUS, SIGSEGV, SIGABRT };
 	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);

@@ -13,8 +13,9 @@
 #define LOG_PROGRAM "postscreen"
 
 /*
- * What this process has put lately, by address: the writer commits within a second, and the client may
- * be back before that. Steering sends a client always to the same worker, so nobody knows better.
+ * What this process has put lately, by address: the writer commits within a second, and the client
+ * may be back before that. Steering sends a client always to the same worker, so nobody knows
+ * better.
  */
 #define RECENT_SLOTS 4096
 #define RECENT_S 5
@@ -49,7 +50,8 @@ note(struct store_reader *r, enum feed_kind kind)
 	if (r->feed_fd < 0 || now_us < r->next_note_us)
 		return;
 	r->next_note_us = now_us + NOTE_EVERY_US;
-	(void)send(r->feed_fd, &m, sizeof m, MSG_DONTWAIT | MSG_NOSIGNAL); /* told again in a minute */
+	(void)send(
+	    r->feed_fd, &m, sizeof m, MSG_DONTWAIT | MSG_NOSIGNAL); /* told again in a minute */
 }
 
 /* Takes the reader slot and the locks now: later there is no opening, and no waiting. */
@@ -79,8 +81,8 @@ store_reader_open(const char *path, int feed_fd)
 	int code = prepare(r);
 	if (code != 0) {
 		store_env_close(&r->db);
-		log_warning("cache lmdb:%s: cannot open: %s -- screening goes on without memory", path,
-		    mdb_strerror(code)); /* fail open */
+		log_warning("cache lmdb:%s: cannot open: %s -- screening goes on without memory",
+		    path, mdb_strerror(code)); /* fail open */
 		note(r, FEED_BLIND);
 	}
 	return r;
@@ -146,7 +148,8 @@ look_up_failed(struct store_reader *r, const struct addr *client, int code)
 	unsigned held;
 
 	if (log_allowed(&r->get_limit, clock_now_us(), &held))
-		log_warning("lmdb:%s: cache lookup for '%s' failed due to error: %s (%u more held back)",
+		log_warning(
+		    "lmdb:%s: cache lookup for '%s' failed due to error: %s (%u more held back)",
 		    r->path, addr_format(client, text), mdb_strerror(code), held);
 	note(r, FEED_DAMAGE);
 }
@@ -193,7 +196,8 @@ store_reader_flush(struct store_reader *r)
 
 	while (sent < r->waiting) {
 		size_t n = r->waiting - sent < FEED_BATCH ? r->waiting - sent : FEED_BATCH;
-		if (send(r->feed_fd, r->outbox + sent, n * sizeof *r->outbox, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		if (send(r->feed_fd, r->outbox + sent, n * sizeof *r->outbox,
+			MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 			break; /* next turn */
 		sent += n;
 	}

@@ -124,7 +124,7 @@ make_room(struct store_tool *t)
 	int code = mdb_env_stat(t->db.env, &stat);
 
 	while (code == 0 && (code = mdb_env_info(t->db.env, &info)) == 0 &&
-	    info.me_mapsize / stat.ms_psize < info.me_last_pgno + 2 * BATCH)
+	       info.me_mapsize / stat.ms_psize < info.me_last_pgno + 2 * BATCH)
 		code = store_grow(&t->db);
 	return code;
 }
@@ -228,7 +228,8 @@ store_tool_stats(struct store_tool *t, struct store_stats *out)
 	if (code != 0)
 		return fail(t, code);
 	out->records = db.ms_entries - (out->swept_at != 0);
-	out->used_bytes = (db.ms_branch_pages + db.ms_leaf_pages + db.ms_overflow_pages) * db.ms_psize;
+	out->used_bytes =
+	    (db.ms_branch_pages + db.ms_leaf_pages + db.ms_overflow_pages) * db.ms_psize;
 	out->file_bytes = (uint64_t)st.st_size;
 	out->map_bytes = info.me_mapsize;
 	out->readers = info.me_numreaders;

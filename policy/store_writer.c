@@ -14,14 +14,14 @@
 
 #define LOG_PROGRAM "postscreen"
 
-#define BATCH 200         /* updates that are committed at once */
-#define UPDATES_MAX 1024  /* kept while the store cannot be written */
+#define BATCH 200	 /* updates that are committed at once */
+#define UPDATES_MAX 1024 /* kept while the store cannot be written */
 #define COMMIT_MS 500
-#define RETRY_MS 2000     /* a store that is not open, or a commit that failed */
-#define TICK_MS 10000     /* is the file still ours, has a reader died */
-#define FEED_BURST 64     /* messages of one worker in one turn */
+#define RETRY_MS 2000 /* a store that is not open, or a commit that failed */
+#define TICK_MS 10000 /* is the file still ours, has a reader died */
+#define FEED_BURST 64 /* messages of one worker in one turn */
 #define SLICE_RECORDS 10000
-#define SLICE_US 3000     /* of looking; the commit comes on top */
+#define SLICE_US 3000 /* of looking; the commit comes on top */
 #define RENEWAL_MIN_US (60 * 1000000LL)
 #define RENEWAL_MAX_US (3600 * 1000000LL)
 #define SAY_AGAIN_US (60 * 1000000LL)
@@ -42,7 +42,7 @@ struct sweep {
 	bool on;
 	int retained, dropped;
 	size_t key_len; /* 0: begin */
-	char key[512];  /* the next to look at; LMDB's longest is 511 */
+	char key[512];	/* the next to look at; LMDB's longest is 511 */
 };
 
 struct store_writer {
@@ -143,7 +143,8 @@ examined(struct store_writer *w)
 		trouble(w, "is damaged, and cannot be set aside", strerror(errno));
 		return false;
 	}
-	log_warning("cache lmdb:%s: was damaged: set aside as data.mdb.damaged, a new one is begun", w->path);
+	log_warning("cache lmdb:%s: was damaged: set aside as data.mdb.damaged, a new one is begun",
+	    w->path);
 	return true;
 }
 
@@ -276,7 +277,8 @@ update_lost(struct store_writer *w)
 
 	w->updates_lost++;
 	if (log_allowed(&w->lost_limit, loop_now_us(w->loop), &held))
-		log_warning("cache lmdb:%s: %llu updates lost since start: the store cannot be written",
+		log_warning(
+		    "cache lmdb:%s: %llu updates lost since start: the store cannot be written",
 		    w->path, (unsigned long long)w->updates_lost); /* fail open */
 }
 
@@ -372,7 +374,7 @@ static bool
 is_swept_key(const MDB_val *key)
 {
 	return key->mv_size == sizeof STORE_SWEPT_KEY - 1 &&
-	    memcmp(key->mv_data, STORE_SWEPT_KEY, key->mv_size) == 0;
+	       memcmp(key->mv_data, STORE_SWEPT_KEY, key->mv_size) == 0;
 }
 
 static int

@@ -27,7 +27,9 @@ open_cache(struct cache *c, bool write)
 
 	c->path = store_path_of(c->rules);
 	if (c->path == NULL) {
-		fputs("gatehousectl: postscreen_cache_map is empty: there is no temporary allowlist\n", stderr);
+		fputs("gatehousectl: postscreen_cache_map is empty: there is no temporary "
+		      "allowlist\n",
+		    stderr);
 		return false;
 	}
 	c->store = store_tool_open(c->path, rules_text(c->rules, P_gatehouse_user), write, &err);
@@ -63,7 +65,8 @@ print_stamp(int64_t stamp, int64_t now_s)
 		printf("never passed");
 	} else if (stamp == STAMP_DISABLED) {
 		printf("never passed (was not asked for)");
-	} else if (localtime_r(&at, &tm) == NULL || strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", &tm) == 0) {
+	} else if (localtime_r(&at, &tm) == NULL ||
+		   strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", &tm) == 0) {
 		printf("%" PRId64, stamp);
 	} else {
 		printf("%s %s", now_s > stamp ? "expired" : "passed until", when);
@@ -110,7 +113,8 @@ cache_get(struct cache *c, int argc, char **argv)
 		print_record(c, addr_format(&client, text), &record);
 		return CTL_OK;
 	case STORE_MISSING:
-		fprintf(stderr, "gatehousectl: %s is not in the cache\n", addr_format(&client, text));
+		fprintf(
+		    stderr, "gatehousectl: %s is not in the cache\n", addr_format(&client, text));
 		return CTL_NO;
 	case STORE_ERROR:
 		break;
@@ -148,7 +152,8 @@ cache_set(struct cache *c, int argc, char **argv)
 	all_passed(c, &record);
 	if (argc == 3) {
 		buf_printf(&out, "%s\t%s", argv[1], argv[2]);
-		if (out.cut || store_line_parse((struct span){ out.p, out.len }, &client, &record, &why) != STORE_LINE)
+		if (out.cut || store_line_parse((struct span){ out.p, out.len }, &client, &record,
+				   &why) != STORE_LINE)
 			return ctl_usage(c->ctl, "%s: %s", argv[2], why);
 	}
 	if (!open_cache(c, true))
@@ -175,7 +180,8 @@ cache_delete(struct cache *c, int argc, char **argv)
 	if (result == STORE_ERROR || !store_tool_commit(c->store))
 		return complain(c);
 	if (result == STORE_MISSING)
-		fprintf(stderr, "gatehousectl: %s is not in the cache\n", addr_format(&client, text));
+		fprintf(
+		    stderr, "gatehousectl: %s is not in the cache\n", addr_format(&client, text));
 	return result == STORE_FOUND ? CTL_OK : CTL_NO;
 }
 
@@ -292,20 +298,22 @@ print_stats(const struct cache *c, const struct store_stats *stats, const struct
 {
 	if (c->ctl->json) {
 		printf("{\"records\":%" PRIu64 ",\"ipv4\":%" PRIu64 ",\"file_bytes\":%" PRIu64
-		       ",\"used_bytes\":%" PRIu64 ",\"map_bytes\":%" PRIu64 ",\"last_cleanup\":%" PRId64
-		       ",\"readers\":%u,\"valid\":{",
-		    t->all, t->v4, stats->file_bytes, stats->used_bytes, stats->map_bytes, stats->swept_at,
-		    stats->readers);
+		       ",\"used_bytes\":%" PRIu64 ",\"map_bytes\":%" PRIu64
+		       ",\"last_cleanup\":%" PRId64 ",\"readers\":%u,\"valid\":{",
+		    t->all, t->v4, stats->file_bytes, stats->used_bytes, stats->map_bytes,
+		    stats->swept_at, stats->readers);
 		for (unsigned i = 0; i < CHECKS; i++)
 			printf("%s\"%s\":%" PRIu64, i ? "," : "", check_word(i), t->valid[i]);
 		puts("}}");
 		return;
 	}
 	printf("store         lmdb:%s\n", c->path);
-	printf("records       %" PRIu64 " (IPv4 %" PRIu64 ", IPv6 %" PRIu64 ")\n", t->all, t->v4, t->all - t->v4);
+	printf("records       %" PRIu64 " (IPv4 %" PRIu64 ", IPv6 %" PRIu64 ")\n", t->all, t->v4,
+	    t->all - t->v4);
 	for (unsigned i = 0; i < CHECKS; i++)
 		printf("  %-13s %" PRIu64 " passed and not expired\n", check_word(i), t->valid[i]);
-	printf("file          %" PRIu64 " bytes, %" PRIu64 " of them in use, room for %" PRIu64 "\n",
+	printf("file          %" PRIu64 " bytes, %" PRIu64 " of them in use, room for %" PRIu64
+	       "\n",
 	    stats->file_bytes, stats->used_bytes, stats->map_bytes);
 	printf("last cleanup  ");
 	if (stats->swept_at == 0)
@@ -350,7 +358,8 @@ ctl_cache(struct ctl *ctl, int argc, char **argv)
 	enum ctl_exit status = CTL_USAGE;
 	size_t i = 0;
 
-	while (argc > 1 && i < sizeof verbs / sizeof verbs[0] && strcmp(argv[1], verbs[i].word) != 0)
+	while (
+	    argc > 1 && i < sizeof verbs / sizeof verbs[0] && strcmp(argv[1], verbs[i].word) != 0)
 		i++;
 	if (argc < 2 || i == sizeof verbs / sizeof verbs[0])
 		return ctl_usage(ctl, "cache: say what to do");

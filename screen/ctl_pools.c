@@ -75,8 +75,10 @@ json_pool(const struct pools *pools, size_t i)
 
 	fputs("{\"name\":", stdout);
 	ctl_json_string(span_of(info.name));
-	printf(",\"source\":\"%s\",\"key\":\"%s\",\"age\":%" PRId64 ",\"next\":%" PRId64 ",\"skipped\":%u,\"error\":",
-	    info.is_domain ? "spf" : "prefix", addr_format(&info.key, key), info.age_s, info.next_s, info.skipped);
+	printf(",\"source\":\"%s\",\"key\":\"%s\",\"age\":%" PRId64 ",\"next\":%" PRId64
+	       ",\"skipped\":%u,\"error\":",
+	    info.is_domain ? "spf" : "prefix", addr_format(&info.key, key), info.age_s, info.next_s,
+	    info.skipped);
 	if (info.error != NULL)
 		ctl_json_string(span_of(info.error));
 	else
@@ -122,7 +124,9 @@ ctl_pools(struct ctl *ctl, int argc, char **argv)
 	if (ctl_report(diag, DIAG_ERROR)) {
 		status = CTL_CONFIG;
 	} else if (pools == NULL) {
-		fputs("gatehousectl: gatehouse_pool_prefixes and gatehouse_pool_domains are empty\n", stderr);
+		fputs(
+		    "gatehousectl: gatehouse_pool_prefixes and gatehouse_pool_domains are empty\n",
+		    stderr);
 		status = CTL_NO;
 	} else {
 		status = show(ctl, pools);

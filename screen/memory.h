@@ -1,6 +1,6 @@
 /*
- * screen/memory.h: what is remembered of a client: by this host's store, by other hosts (Redis), and
- * under whose name if it belongs to a pool of senders. All of it fails open.
+ * screen/memory.h: what is remembered of a client: by this host's store, by other hosts (Redis),
+ * and under whose name if it belongs to a pool of senders. All of it fails open.
  */
 #ifndef SCREEN_MEMORY_H
 #define SCREEN_MEMORY_H

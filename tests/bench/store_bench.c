@@ -1,5 +1,6 @@
 /*
- * tests/bench/store_bench.c: the allowlist store at a million records. Prints a table; asserts nothing.
+ * tests/bench/store_bench.c: the allowlist store at a million records. Prints a table; asserts
+ *nothing.
  *
  *	store_bench DIR [RECORDS]
  *
@@ -20,7 +21,8 @@
 
 static const char *path;
 static uint32_t records = 1000000;
-static const struct policy_rules rules = { .enabled = CHECKS_EARLY | CHECKS_DEEP, .retention_s = 7 * 86400 };
+static const struct policy_rules rules = { .enabled = CHECKS_EARLY | CHECKS_DEEP,
+	.retention_s = 7 * 86400 };
 
 /* The n-th client: all different (each step can be undone), in no order. */
 static struct addr

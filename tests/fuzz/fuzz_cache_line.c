@@ -16,7 +16,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char text[ADDR_TEXT_SIZE], line[ADDR_TEXT_SIZE + RECORD_TEXT_SIZE];
 	struct buf out = BUF(line);
 
-	switch (store_line_parse((struct span){ (const char *)data, size }, &client, &first, &why)) {
+	switch (
+	    store_line_parse((struct span){ (const char *)data, size }, &client, &first, &why)) {
 	case STORE_LINE:
 		break;
 	case STORE_LINE_BAD:
@@ -28,7 +29,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	buf_printf(&out, "%s\t", addr_format(&client, text));
 	record_format(&first, CHECKS_EARLY | CHECKS_DEEP, &out);
-	if (store_line_parse((struct span){ out.p, out.len }, &again, &second, &why) != STORE_LINE ||
+	if (store_line_parse((struct span){ out.p, out.len }, &again, &second, &why) !=
+		STORE_LINE ||
 	    !addr_equal(&client, &again) || memcmp(&first, &second, sizeof first) != 0)
 		abort();
 	return 0;

@@ -1,4 +1,5 @@
-/* A record read from foreign bytes is never negative, and what we write of it reads back the same. */
+/* A record read from foreign bytes is never negative, and what we write of it reads back the same.
+ */
 #include "config.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /*
- * A walk whose every answer is foreign: the input is packets, each after its length in two bytes. What
- * comes out are sound networks, and the walk ends.
+ * A walk whose every answer is foreign: the input is packets, each after its length in two bytes.
+ * What comes out are sound networks, and the walk ends.
  */
 #include "config.h"
 
