@@ -64,30 +64,35 @@ static const struct {
 	{ "denylist", 0, true, false },
 };
 
+/* False if there is no such word. */
+static bool
+cast_shadow(struct policy_rules *out, struct span word)
+{
+	for (size_t i = 0; i < sizeof shadows / sizeof shadows[0]; i++) {
+		if (!span_is_nocase(word, shadows[i].word))
+			continue;
+		out->shadow |= shadows[i].checks;
+		out->shadow_denylist = out->shadow_denylist || shadows[i].denylist;
+		out->shadow_veto = out->shadow_veto || shadows[i].veto;
+		return true;
+	}
+	return false;
+}
+
 /* gatehouse_shadow: yes, no, or names of what stands in the shadow. */
 static void
 load_shadow(struct policy_rules *out, const struct rules *rules, struct diag *diag)
 {
 	struct span rest = span_of(rules_text(rules, P_gatehouse_shadow)), word;
-	size_t count = sizeof shadows / sizeof shadows[0], i;
 	unsigned line;
 	const char *file = rules_origin(rules, P_gatehouse_shadow, &line);
 
-	while ((word = rules_list_token(&rest)).len > 0) {
-		for (i = 0; i < count && !span_is_nocase(word, shadows[i].word); i++)
-			;
-		if (i == count) {
+	while ((word = rules_list_token(&rest)).len > 0)
+		if (!cast_shadow(out, word))
 			diag_add(diag, DIAG_ERROR, file, line,
 			    "gatehouse_shadow: \"%.*s\": write yes, no, or names out of pregreet, "
-			    "dnsbl, "
-			    "pipelining, non_smtp_command, bare_newline, denylist",
+			    "dnsbl, pipelining, non_smtp_command, bare_newline, denylist",
 			    (int)(word.len < 100 ? word.len : 100), word.p);
-			continue;
-		}
-		out->shadow |= shadows[i].checks;
-		out->shadow_denylist = out->shadow_denylist || shadows[i].denylist;
-		out->shadow_veto = out->shadow_veto || shadows[i].veto;
-	}
 }
 
 void

@@ -144,15 +144,21 @@ parse_modifier(struct span name, struct span value, struct spf_term *t)
 }
 
 static bool
+is_one_of(char c, const char *set)
+{
+	return c != '\0' && strchr(set, c) != NULL;
+}
+
+static bool
 parse_term(struct span text, struct spf_term *t)
 {
 	*t = (struct spf_term){ .qualifier = '+' };
-	if (memchr("+-~?", text.p[0], 4) != NULL) {
+	if (is_one_of(text.p[0], "+-~?")) {
 		t->qualifier = text.p[0];
 		text.p++, text.len--;
 	}
 	size_t n = 0;
-	while (n < text.len && memchr(":/=", text.p[n], 3) == NULL)
+	while (n < text.len && !is_one_of(text.p[n], ":/="))
 		n++;
 	struct span word = { text.p, n }, rest = { text.p + n, text.len - n };
 	if (rest.len > 0 && rest.p[0] == '=')
