@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "screen/backend.h"
+#include "screen/engine.h"
 #include "screen/relay.h"
 #include "screen/worker.h"
 
@@ -109,7 +110,13 @@ unavailable(struct session *s, const char *why)
 static struct backend_client
 client_of(const struct session *s)
 {
-	return (struct backend_client){ .peer = s->peer, .local = s->local };
+	struct backend_client c = { .peer = s->peer, .local = s->local };
+
+	if (s->tls && s->engine != NULL) {
+		c.tls_version = s->engine->tls_version;
+		c.tls_cipher = s->engine->tls_cipher;
+	}
+	return c;
 }
 
 /* Tries the servers in turn, each once. */

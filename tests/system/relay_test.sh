@@ -48,7 +48,7 @@ deliver_one() # SOURCE
 check_first_visit() # SOURCE
 {
 	wait_line "$log" "PASS NEW \\[$1\\]"
-	! grep -E "NOQUEUE|DISCONNECT \\[$1\\]" "$log" >refused || atf_fail "$(cat refused)"
+	! grep -E "NOQUEUE|postscreen.*DISCONNECT \\[$1\\]" "$log" >refused || atf_fail "$(cat refused)"
 	wait_for 5 test -s records
 	atf_check_equal pass_new "$(record verdict "$1")"
 }
@@ -173,6 +173,25 @@ spawn_exim_body()
 	gatehouse_stop
 }
 
+system_case inside_tls
+inside_tls_body()
+{
+	setup
+	postfix_make </dev/null
+	postfix_start
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=gate.example.test \
+	    -keyout key.pem -out cert.pem 2>/dev/null
+	gate "pass:$work/postfix/queue/private/smtpd" 'gatehouse_user = postfix' \
+	    'smtpd_tls_security_level = may' "smtpd_tls_cert_file = $work/cert.pem" "smtpd_tls_key_file = $work/key.pem"
+	awkward >message
+	send_mail 127.1.8.11 2525 --data "@$work/message" --tls
+	grep -q 'TLS started with cipher TLSv1.3' swaks || atf_fail "no TLS"
+	wait_mail 1
+	check_first_visit 127.1.8.11
+	atf_check_equal TLSv1.3 "$(record version 127.1.8.11)"
+	gatehouse_stop
+}
+
 system_case refusals
 refusals_body()
 {
@@ -259,6 +278,7 @@ atf_init_test_cases()
 	atf_add_test_case xclient_to_postfix
 	atf_add_test_case tcp_to_postfix
 	atf_add_test_case spawn_exim
+	atf_add_test_case inside_tls
 	atf_add_test_case refusals
 	atf_add_test_case backend_down
 	atf_add_test_case several_backends
