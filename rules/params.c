@@ -65,7 +65,8 @@ param_nearest(const char *name)
 	unsigned best = PARAMS, least = (unsigned)length / 4 + 1;
 
 	for (unsigned p = 0; p < PARAMS; p++) {
-		size_t apart = name_length[p] > length ? name_length[p] - length : length - name_length[p];
+		size_t apart =
+		    name_length[p] > length ? name_length[p] - length : length - name_length[p];
 		unsigned d = apart <= least ? distance(name, param_rows[p].name) : NAME_MAX_NEAR;
 
 		if (d < least || (d == least && best == PARAMS)) {
