@@ -48,6 +48,12 @@ struct ctl_command {
  */
 const struct rules *ctl_rules(struct ctl *);
 
+/*
+ * The same with whatever errors it has, unsaid, for asking a daemon that runs under an older one. To be freed by
+ * the caller. Null if it cannot be read at all.
+ */
+struct rules *ctl_rules_anyhow(const struct ctl *);
+
 /* Prints what was found out, from this level up, to standard error. True if there was an error. */
 bool ctl_report(const struct diag *, enum diag_level least);
 

@@ -59,16 +59,10 @@ hear_out(int fd, size_t *len)
 	return text;
 }
 
-char *
-ctl_ask(struct ctl *ctl, const char *request, enum ctl_exit *status)
+static char *
+ask_at(const struct ctl *ctl, const char *path, const char *request, enum ctl_exit *status)
 {
-	const struct rules *rules = ctl_rules(ctl);
 	size_t len;
-
-	*status = CTL_CONFIG;
-	if (rules == NULL)
-		return NULL;
-	const char *path = rules_text(rules, P_gatehouse_control);
 	int fd = dial(path);
 	*status = CTL_UNREACHABLE;
 	if (fd < 0) {
@@ -95,6 +89,20 @@ ctl_ask(struct ctl *ctl, const char *request, enum ctl_exit *status)
 	}
 	free(text);
 	return NULL;
+}
+
+char *
+ctl_ask(struct ctl *ctl, const char *request, enum ctl_exit *status)
+{
+	struct rules *rules = ctl_rules_anyhow(ctl);
+	char *answer;
+
+	*status = CTL_CONFIG;
+	if (rules == NULL)
+		return NULL;
+	answer = ask_at(ctl, rules_text(rules, P_gatehouse_control), request, status);
+	rules_free(&rules);
+	return answer;
 }
 
 static enum ctl_exit

@@ -48,22 +48,41 @@ dir_has_configuration(const char *dir)
 	return found;
 }
 
+static struct rules *
+load(const struct ctl *ctl, struct diag *diag)
+{
+	const char *dir = ctl->dir;
+
+	if (dir == NULL && dir_has_configuration(GH_SYSCONFDIR))
+		dir = GH_SYSCONFDIR;
+	return rules_load(dir, ctl->override, ctl->overrides, diag);
+}
+
 const struct rules *
 ctl_rules(struct ctl *ctl)
 {
-	const char *dir = ctl->dir;
 	struct diag *diag;
 
 	if (ctl->rules != NULL)
 		return ctl->rules;
-	if (dir == NULL && dir_has_configuration(GH_SYSCONFDIR))
-		dir = GH_SYSCONFDIR;
 	diag = diag_new();
-	ctl->rules = rules_load(dir, ctl->override, ctl->overrides, diag);
+	ctl->rules = load(ctl, diag);
 	if (ctl_report(diag, DIAG_ERROR))
 		rules_free(&ctl->rules);
 	diag_free(&diag);
 	return ctl->rules;
+}
+
+struct rules *
+ctl_rules_anyhow(const struct ctl *ctl)
+{
+	struct diag *diag = diag_new();
+	struct rules *rules = load(ctl, diag);
+
+	if (rules == NULL)
+		ctl_report(diag, DIAG_ERROR);
+	diag_free(&diag);
+	return rules;
 }
 
 enum ctl_exit
