@@ -289,9 +289,9 @@ strangers_body()
 	atf_check -o match:'^HTTP/1.1 431' asks "GET /$(printf '%05000d' 0) HTTP/1.1\r\n\r\n"
 	atf_check -o match:'ERR request too long' talk "$work/control" "! $(printf '%0300d' 0)" eof
 	# More connections than there are places, held in silence: who asks is still answered at once.
-	for i in $(seq 100); do
-		talk -q "$addr:9125" 'sleep 3' close &
-		talk -q "$work/control" 'sleep 3' close &
+	for i in $(seq 70); do
+		talk -q "$addr:9125" 'sleep 2' close &
+		talk -q "$work/control" 'sleep 2' close &
 		echo $! >>orphans
 	done 2>/dev/null
 	sleep 1
@@ -301,7 +301,7 @@ strangers_body()
 	open=$(ls "/proc/$master/fd" | wc -l)
 	[ "$open" -le $((before + 110)) ] || atf_fail "$open descriptors in the master"
 	# Everything at once.
-	for i in $(seq 30); do
+	for i in $(seq 15); do
 		curl -s --max-time 10 -o /dev/null "http://$addr:9125/metrics" &
 		curl -s --max-time 10 -o /dev/null "http://$addr:9125/" &
 	done
