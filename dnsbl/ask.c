@@ -47,6 +47,7 @@ struct record {
 	struct addr client;
 	unsigned refs;
 	bool delivering;
+	bool delivered; /* a session has its verdict from this score: it stays as it is */
 	struct dnsbl_ask *asks; /* those not yet called */
 	struct deadline deadline;
 	struct dnsbl_score score;
@@ -175,7 +176,7 @@ deliver(void *arg)
 		struct record *rec = container_of(d->ready.next, struct record, link);
 
 		link_del(&rec->link);
-		rec->delivering = true;
+		rec->delivering = rec->delivered = true;
 		while (rec->asks != NULL) {
 			struct dnsbl_ask *ask = rec->asks;
 
@@ -343,10 +344,11 @@ apply_quarantine(struct map_node *node, void *arg)
 	const struct change *change = arg;
 	struct record *rec = container_of(node, struct record, node);
 
-	if (disown(rec, change->domain) && rec->refs > 0) {
-		rescore(rec);
-		settle(rec);
-	}
+	rec->slots[change->domain].expires_us = 0; /* not to be used again */
+	if (rec->refs == 0 || rec->delivered || !disown(rec, change->domain))
+		return;
+	rescore(rec);
+	settle(rec);
 }
 
 static void
@@ -720,6 +722,7 @@ record_start(struct record *rec)
 {
 	struct dnsbl *d = rec->dnsbl;
 
+	rec->delivered = false;
 	score_reset(d->sites, &rec->score, rec->answers);
 	for (size_t i = 0; i < d->sites->count; i++)
 		ask_domain(rec, i);

@@ -308,6 +308,48 @@ the_daemon_heeds_signals_body()
 	gatehouse_stop
 }
 
+# A list that begins to list the world while the daemon runs: few are refused before it is found out.
+system_case a_list_turns_on_everyone
+a_list_turns_on_everyone_body()
+{
+	local i refused
+	setup
+	printf '192.0.2.1/32 :127.0.0.2:\n127.0.0.2/32 :127.0.0.2:\n' | zone turn
+	servers=$addr:5300
+	: >log/rbldnsd
+	start rbldnsd rbldnsd -n -f -c 1s -w "$work" -b "$addr/5300" -u nobody turn.example:ip4trie:turn
+	wait_line log/rbldnsd "started"
+	gatehouse_config <<-END
+	gatehouse_dns_servers = $addr:5300
+	postscreen_dnsbl_sites = turn.example
+	postscreen_dnsbl_action = enforce
+	END
+	gatehouse_start
+	send_mail 127.1.0.5 2525
+	sleep 1.1
+	printf '0.0.0.0/0 :127.0.0.2:\n' | zone turn
+	wait_for 10 turned || atf_fail "rbldnsd has not read the new zone"
+	i=0
+	while [ $i -lt 60 ]; do
+		i=$((i + 1))
+		talk -q -s 127.1.1.$i -w 8000 "$addr:2525" 220 '> EHLO c.example.test' 250 \
+		    '> MAIL FROM:<a@example.net>' 250 '> RCPT TO:<inbox@example.org>' 250 '> QUIT' 221 \
+		    >"talk.$i" 2>&1 &
+	done
+	wait_line "$log" 'DNSBL turn.example is dead and not obeyed' 10
+	sleep 3
+	refused=$(count "$log" 'NOQUEUE: reject: RCPT from .127\.1\.1\.[0-9]+.*blocked using turn.example')
+	[ "$refused" -le 20 ] || atf_fail "$refused of 60 clients were refused"
+	echo "$refused of 60 refused, $(count "$log" 'PASS NEW .127\.1\.1\.') passed"
+	[ $((refused + $(count "$log" 'PASS NEW .127\.1\.1\.'))) -eq 60 ] || atf_fail "some were neither refused nor passed"
+	gatehouse_stop
+}
+
+turned()
+{
+	score '{ turn.example, probe=no }' 192.0.2.77 >/dev/null && grep -qx "total 1" score
+}
+
 # Local signals: feeds, country and network, and the client's name, with and without a list beside them.
 signals() # RULES CLIENT [OPTION...]
 {
@@ -414,7 +456,7 @@ atf_init_test_cases()
 	for c in honest_list several_addresses ipv6_list error_codes_are_no_listing quota_code_of_an_allow_list \
 	    operators_error_code lists_the_world parked_domain refusing_and_silent_lists stripped_by_the_resolver \
 	    dead_server_first rule_breakers unusual_but_right the_daemon_refuses \
-	    the_daemon_heeds_signals local_signals names_of_clients \
+	    the_daemon_heeds_signals a_list_turns_on_everyone local_signals names_of_clients \
 	    secrets_stay_secret configuration_faults; do
 		atf_add_test_case $c
 	done
