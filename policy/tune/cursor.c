@@ -29,24 +29,62 @@ take_address(struct cursor *c, struct ipkey *out)
 	return true;
 }
 
+/* Index of the first byte of a word that equals x; 8 if there is none. */
+static unsigned
+byte_find(uint64_t word, char x)
+{
+	uint64_t differ = word ^ 0x0101010101010101ull * (uint8_t)x;
+	uint64_t zero = (differ - 0x0101010101010101ull) & ~differ & 0x8080808080808080ull;
+
+	return zero == 0 ? 8 : (unsigned)__builtin_ctzll(zero) / 8;
+}
+
+/* Known by its text? Then there is nothing to read. */
+static bool
+take_known(const struct history *h, struct cursor *c, char stop, struct peer *out)
+{
+	uint64_t text[2];
+	unsigned len;
+
+	memcpy(text, c->p, sizeof text);
+	len = byte_find(text[0], stop);
+	if (len < 8) {
+		text[0] &= (1ull << len * 8) - 1;
+		text[1] = 0;
+	} else {
+		len = byte_find(text[1], stop);
+		if (len == 8)
+			return false;
+		text[1] &= (1ull << len * 8) - 1;
+		len += 8;
+	}
+	if (len < 7 || c->end - c->p <= (ptrdiff_t)len || !history_know(h, text, out))
+		return false;
+	c->p += len;
+	return true;
+}
+
 bool
-take_bracketed(struct cursor *c, struct ipkey *out)
+take_peer(const struct history *h, struct cursor *c, char stop, struct peer *out)
 {
 	struct cursor from = *c;
 
-	if (TAKE(c, "[") && take_address(c, out) && TAKE(c, "]"))
+	if (c->p < c->end && take_known(h, c, stop, out))
+		return true;
+	out->live = NULL;
+	if (take_address(c, &out->ip) && c->p < c->end && *c->p == stop)
 		return true;
 	*c = from;
 	return false;
 }
 
 bool
-take_endpoint(struct cursor *c, struct ipkey *out, uint16_t *port)
+take_endpoint(const struct history *h, struct cursor *c, struct peer *out, uint16_t *port)
 {
 	struct cursor from = *c;
 	uint32_t n;
 
-	if (take_bracketed(c, out) && TAKE(c, ":") && take_uint(c, 65535, &n)) {
+	if (TAKE(c, "[") && take_peer(h, c, ']', out) && TAKE(c, "]:") && take_uint(c, 65535, &n)) {
 		*port = (uint16_t)n;
 		return true;
 	}

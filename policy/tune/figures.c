@@ -179,6 +179,8 @@ score_count(struct analysis *a, const struct client *c, enum label label)
 static void
 advise(struct analysis *a, struct figure *f)
 {
+	bool costly = f->fp.low > a->options->max_fp && f->fp.rate * 20 > f->caught.rate;
+	bool idle = f->unique == 0 && f->decisive == 0 && !costly;
 	const char *word = "keep";
 
 	if (f->labelled_hits < NEEDED_HITS && !(f->hits == 0 && f->queries >= 10000)) {
@@ -186,12 +188,10 @@ advise(struct analysis *a, struct figure *f)
 		    (unsigned long long)f->labelled_hits);
 		return;
 	}
-	if (f->hits == 0 || f->caught.rate <= f->fp.rate)
+	if (f->hits == 0 || f->caught.rate <= f->fp.rate || idle)
 		word = "drop";
-	else if (f->fp.low > a->options->max_fp && f->fp.rate * 20 > f->caught.rate)
+	else if (costly)
 		word = "lower";
-	else if (f->unique == 0 && f->decisive == 0)
-		word = "drop";
 	snprintf(f->advice, sizeof f->advice, "%s", word);
 }
 

@@ -400,19 +400,20 @@ fp_ceiling(const struct analysis *a, const struct examples *ex)
 }
 
 static void
-hold_out(struct analysis *a, const struct sample *sample, struct search *s)
+hold_out(struct analysis *a, const struct sample *sample, const struct search *full)
 {
 	uint64_t errors = 0, of = 0;
 
 	for (int fold = 0; fold < FOLDS; fold++) {
 		struct examples train = { 0 }, test = { 0 };
-		struct setting at = *s->home;
+		struct setting at = *full->home;
+		struct search s = *full;
 		uint64_t fp, missed;
 
 		sample_take(sample, fold, -1, true, &train, &test);
-		s->ex = &train;
-		s->fp_max = fp_ceiling(a, &train);
-		search_all(s, &at, 6);
+		s.ex = &train;
+		s.fp_max = fp_ceiling(a, &train);
+		search_all(&s, &at, 6);
 		count_errors(&test, &at, &fp, &missed);
 		errors += fp + missed;
 		of += test.good + test.bad;
@@ -437,7 +438,7 @@ change_word(int before, int64_t threshold_before, int after, int64_t threshold)
 }
 
 static void
-bootstrap(struct analysis *a, const struct sample *sample, struct search *s,
+bootstrap(struct analysis *a, const struct sample *sample, const struct search *base,
     const struct setting *full, const struct setting *before, bool by_asn)
 {
 	double same[SITES_MAX] = { 0 };
@@ -446,18 +447,19 @@ bootstrap(struct analysis *a, const struct sample *sample, struct search *s,
 	for (int r = 0; r < REPLICATES; r++) {
 		struct examples draw = { 0 };
 		struct setting at = *full;
+		struct search s = *base;
 
 		sample_take(sample, -1, r, by_asn, &draw, NULL);
-		s->ex = &draw;
-		s->fp_max = fp_ceiling(a, &draw);
-		search_all(s, &at, 2);
-		for (size_t i = 0; i < s->sites; i++)
+		s.ex = &draw;
+		s.fp_max = fp_ceiling(a, &draw);
+		search_all(&s, &at, 2);
+		for (size_t i = 0; i < s.sites; i++)
 			same[i] +=
 			    strcmp(f->verdict[i], change_word(before->weight[i], before->threshold,
 						      at.weight[i], at.threshold)) == 0;
 		free(draw.group);
 	}
-	for (size_t i = 0; i < s->sites; i++)
+	for (size_t i = 0; i < base->sites; i++)
 		if (f->stability[i] < 0 || same[i] / REPLICATES < f->stability[i])
 			f->stability[i] = same[i] / REPLICATES;
 }

@@ -126,12 +126,25 @@ struct history *history_new(void);
 void history_free(struct history **);
 size_t history_bytes(const struct history *);
 
+/*
+ * Who an event is about. Most events are about a client with a session under way, and those are known
+ * by the text of their address, which saves reading it: history_know().
+ */
+struct live;
+struct peer {
+	struct ipkey ip;
+	struct live *live;    /* null: not looked for, or none; good until the next event */
+};
+/* The client whose IPv4 address has this text (at most 15 bytes, zeros behind), if it is under way. */
+bool history_know(const struct history *, const uint64_t text[2], struct peer *out);
+
 /* Events, in any order that logs have. Times are Unix microseconds. */
-void history_connect(struct history *, struct ipkey, uint16_t port, int64_t now_us);
-void history_event(struct history *, struct ipkey, uint16_t port, unsigned flags, int64_t now_us);
-void history_disconnect(struct history *, struct ipkey, uint16_t port, int64_t now_us);
+void history_connect(struct history *, const struct peer *, uint16_t port, int64_t now_us);
+void history_event(struct history *, const struct peer *, uint16_t port, unsigned flags, int64_t now_us);
+void history_disconnect(struct history *, const struct peer *, uint16_t port, int64_t now_us);
 /* list: history_list(); -1 is ignored. */
-void history_answer(struct history *, struct ipkey, int list, const uint8_t ip[4], int64_t now_us);
+void history_answer(struct history *, const struct peer *, int list, const uint8_t code[4],
+    int64_t now_us);
 
 /* One whole session at once. answers: history_code() numbers; asked: bit set of lists. */
 struct whole {
@@ -148,7 +161,7 @@ void history_whole(struct history *, const struct whole *);
 
 /* The backend's word on a client that was let in; null if it never was screened. */
 struct client *history_client(struct history *, struct ipkey);
-uint32_t history_client_index(struct history *, struct ipkey); /* UINT32_MAX: unknown */
+uint32_t history_client_index(struct history *, const struct peer *); /* UINT32_MAX: unknown */
 
 /* Numbers for names; -1 when the table is full or the name is none. */
 int history_list(struct history *, const char *name, size_t len);

@@ -210,7 +210,7 @@ source_read(struct source *s, char *to, size_t size)
 /* A line in the making: what is left of a block, and whether it is longer than any line may be. */
 struct lines {
 	struct tune *tune;
-	char *block; /* LINE_BYTES_MAX + BLOCK */
+	char *block; /* LINE_BYTES_MAX + BLOCK + LINE_SLACK */
 	size_t held;
 	bool skipping;
 };
@@ -250,7 +250,7 @@ lines_end(struct lines *l)
 void
 tune_feed(struct tune *t, const char *bytes, size_t len, int64_t now_s)
 {
-	struct lines l = { .tune = t, .block = mem_alloc(LINE_BYTES_MAX + BLOCK) };
+	struct lines l = { .tune = t, .block = mem_alloc(LINE_BYTES_MAX + BLOCK + LINE_SLACK) };
 
 	scan_restart(t, now_s);
 	while (len > 0) {
@@ -449,7 +449,8 @@ tune_read(struct tune *t, char *const *paths, size_t count, int64_t now_s,
 			input_peek(&in[i], &st);
 	}
 	inputs_sort(in, count);
-	r.lines = (struct lines){ .tune = t, .block = mem_alloc(LINE_BYTES_MAX + BLOCK) };
+	r.lines =
+	    (struct lines){ .tune = t, .block = mem_alloc(LINE_BYTES_MAX + BLOCK + LINE_SLACK) };
 	for (size_t i = 0; i < count; i++)
 		fine = read_one(&r, &in[i]) && fine;
 	free(r.lines.block);

@@ -123,20 +123,20 @@ take_rank(struct cursor *c, int64_t *rank)
 static enum scan_result
 scan_reject(struct tune *t, struct cursor *c)
 {
-	struct ipkey ip;
+	struct peer peer;
 	uint16_t port;
 	uint32_t code;
 
 	if (TAKE(c, "CONNECT from ")) {
-		if (!take_endpoint(c, &ip, &port) || !TAKE(c, ": "))
+		if (!take_endpoint(t->history, c, &peer, &port) || !TAKE(c, ": "))
 			return SCAN_ODD;
-		history_event(t->history, ip, port, S_BUSY, t->stamp.us);
+		history_event(t->history, &peer, port, S_BUSY, t->stamp.us);
 		return SCAN_FINE;
 	}
-	if (!TAKE(c, "RCPT from ") || !take_endpoint(c, &ip, &port) || !TAKE(c, ": ") ||
-	    !take_uint(c, 599, &code) || code < 400)
+	if (!TAKE(c, "RCPT from ") || !take_endpoint(t->history, c, &peer, &port) ||
+	    !TAKE(c, ": ") || !take_uint(c, 599, &code) || code < 400)
 		return SCAN_ODD;
-	history_event(t->history, ip, port, code < 500 ? S_SOFT : S_HARD, t->stamp.us);
+	history_event(t->history, &peer, port, code < 500 ? S_SOFT : S_HARD, t->stamp.us);
 	return SCAN_FINE;
 }
 
@@ -178,7 +178,7 @@ static enum scan_result
 scan_postscreen(struct tune *t, struct cursor *c)
 {
 	const struct message *m = message_find(c);
-	struct ipkey ip;
+	struct peer peer;
 	uint16_t port;
 	int64_t rank = 0;
 
@@ -190,12 +190,12 @@ scan_postscreen(struct tune *t, struct cursor *c)
 		return scan_reject(t, c);
 	if (m->shape == TIMEOUT)
 		return scan_timeout(t, c);
-	if (!take_lead(c, m->shape, &rank) || !take_endpoint(c, &ip, &port))
+	if (!take_lead(c, m->shape, &rank) || !take_endpoint(t->history, c, &peer, &port))
 		return SCAN_ODD;
 	if (m->shape == CONNECT) {
 		if (!TAKE(c, " to ["))
 			return SCAN_ODD;
-		history_connect(t->history, ip, port, t->stamp.us);
+		history_connect(t->history, &peer, port, t->stamp.us);
 		return SCAN_FINE;
 	}
 	if ((m->flags & (S_PASS_OLD | S_PASS_NEW | S_ALLOW | S_DENY | S_RANK | S_CLOSED)) &&
@@ -204,9 +204,9 @@ scan_postscreen(struct tune *t, struct cursor *c)
 	if (m->shape == RANK)
 		history_rank(t->history, rank);
 	if (m->flags == S_CLOSED)
-		history_disconnect(t->history, ip, port, t->stamp.us);
+		history_disconnect(t->history, &peer, port, t->stamp.us);
 	else
-		history_event(t->history, ip, port, m->flags, t->stamp.us);
+		history_event(t->history, &peer, port, m->flags, t->stamp.us);
 	return SCAN_FINE;
 }
 
@@ -292,11 +292,8 @@ static enum scan_result
 scan_dnsblog(struct tune *t, struct cursor *c)
 {
 	const struct tail *tail;
-	struct cursor from;
 	struct tail own;
-	struct ipkey ip;
-	struct addr a;
-	uint32_t v4;
+	struct peer peer;
 
 	if (!TAKE(c, "addr ")) {
 		if (TAKE(c, "warning: dnsblog_query: lookup error for DNS query "))
@@ -305,17 +302,10 @@ scan_dnsblog(struct tune *t, struct cursor *c)
 			   ? SCAN_FINE
 			   : SCAN_ODD;
 	}
-	from = *c;
-	if (take_ip4(c, &v4)) {
-		ip = (struct ipkey){ 0, IPKEY_V4_BITS | v4 };
-	} else {
-		if (!find_char(c, ' ') || !addr_parse(&a, from.p, (size_t)(c->p - from.p)))
-			return SCAN_ODD;
-		ip = ipkey_from_addr(&a);
-	}
-	if (!TAKE(c, " listed by domain ") || (tail = take_tail(t, c, &own)) == NULL)
+	if (!take_peer(t->history, c, ' ', &peer) || !TAKE(c, " listed by domain ") ||
+	    (tail = take_tail(t, c, &own)) == NULL)
 		return SCAN_ODD;
-	history_answer(t->history, ip, tail->list, tail->code, t->stamp.us);
+	history_answer(t->history, &peer, tail->list, tail->code, t->stamp.us);
 	return SCAN_FINE;
 }
 
@@ -387,9 +377,10 @@ take_queue_id(struct cursor *c, struct span *id)
 
 /* "host.example[192.0.2.1]": a host name has no bracket. */
 static bool
-take_peer(struct cursor *c, struct ipkey *ip)
+take_host_peer(struct tune *t, struct cursor *c, struct peer *peer)
 {
-	return find_char(c, '[') && take_bracketed(c, ip);
+	return find_char(c, '[') && TAKE(c, "[") && take_peer(t->history, c, ']', peer) &&
+	       TAKE(c, "]");
 }
 
 static bool
@@ -427,23 +418,23 @@ backend_refused(struct tune *t, struct client *c, struct cursor text)
 static enum scan_result
 scan_refusal(struct tune *t, struct cursor *c)
 {
-	struct client *client;
-	struct ipkey ip;
+	uint32_t client;
+	struct peer peer;
 
 	if (!find_char(c, ' ') || !TAKE(c, " from "))
 		return SCAN_FINE; /* "NOQUEUE: reject: ..." of other kinds */
-	if (!take_peer(c, &ip) || !TAKE(c, ": "))
+	if (!take_host_peer(t, c, &peer) || !TAKE(c, ": "))
 		return SCAN_FINE;
-	client = history_client(t->history, ip);
-	if (client != NULL)
-		backend_refused(t, client, *c);
+	client = history_client_index(t->history, &peer);
+	if (client != UINT32_MAX)
+		backend_refused(t, client_at(t->history, client), *c);
 	return SCAN_FINE;
 }
 
 static enum scan_result
 scan_smtpd(struct tune *t, struct cursor *c)
 {
-	struct ipkey ip;
+	struct peer peer;
 	struct span id;
 	uint32_t client;
 
@@ -453,10 +444,10 @@ scan_smtpd(struct tune *t, struct cursor *c)
 		return SCAN_FINE; /* connect, disconnect, warnings */
 	if (TAKE(c, "reject: "))
 		return scan_refusal(t, c);
-	if (!TAKE(c, "client=") || !take_peer(c, &ip) ||
+	if (!TAKE(c, "client=") || !take_host_peer(t, c, &peer) ||
 	    (c->p < c->end && has(c, "sasl_username=")))
 		return SCAN_FINE;
-	client = history_client_index(t->history, ip);
+	client = history_client_index(t->history, &peer);
 	if (client != UINT32_MAX)
 		queue_put(t, id, client);
 	return SCAN_FINE;

@@ -148,6 +148,20 @@ struct record_state {
 	size_t asked_count;
 };
 
+/* The digits behind the point, as microseconds. */
+static int64_t
+fraction_us(struct span v)
+{
+	const char *dot = memchr(v.p, '.', v.len);
+	int64_t us = 0, unit = 100000;
+
+	if (dot == NULL)
+		return 0;
+	for (const char *p = dot + 1; p < v.p + v.len && *p >= '0' && *p <= '9'; p++, unit /= 10)
+		us += unit * (*p - '0');
+	return us;
+}
+
 static bool
 member_time(struct record_state *r, struct span v)
 {
@@ -159,15 +173,8 @@ member_time(struct record_state *r, struct span v)
 		r->has_time = take_iso(&c, &r->whole.start_us) && c.p == c.end;
 	} else {
 		r->has_time = value_int(v, &s) && s > 0 && s < 4102444800ll;
-		if (r->has_time) {
-			const char *dot = memchr(v.p, '.', v.len);
-			int64_t unit = 100000;
-
-			r->whole.start_us = s * 1000000;
-			for (const char *p = dot; p != NULL && ++p < v.p + v.len && unit > 0;
-			     unit /= 10)
-				r->whole.start_us += unit * (*p >= '0' && *p <= '9' ? *p - '0' : 0);
-		}
+		if (r->has_time)
+			r->whole.start_us = s * 1000000 + fraction_us(v);
 	}
 	return r->has_time && r->whole.start_us > 0;
 }

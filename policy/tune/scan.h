@@ -75,8 +75,9 @@ take_ip4(struct cursor *c, uint32_t *out)
 	*out = ip;
 	return true;
 }
-bool take_bracketed(struct cursor *, struct ipkey *out);           /* [ADDRESS] */
-bool take_endpoint(struct cursor *, struct ipkey *out, uint16_t *port); /* [ADDRESS]:PORT */
+/* An address up to one of ']' and ' ', as stop says; 16 bytes behind the line must be readable. */
+bool take_peer(const struct history *, struct cursor *, char stop, struct peer *out);
+bool take_endpoint(const struct history *, struct cursor *, struct peer *out, uint16_t *port); /* [ADDRESS]:PORT */
 bool take_date(struct cursor *, int64_t *day);                     /* 2026-11-21, days since 1970 */
 bool take_iso(struct cursor *, int64_t *us);                       /* 2026-11-21T01:02:03[.5](Z|+hh:mm) */
 /* Moves to the first of these bytes. */
@@ -148,7 +149,8 @@ struct tune {
 
 /* A new file begins: forget what was assumed about the next line. */
 void scan_restart(struct tune *, int64_t now_s);
-/* One line without its newline. */
+/* One line without its newline. LINE_SLACK bytes behind it must be readable, whatever they are. */
+#define LINE_SLACK 16
 void scan_line(struct tune *, const char *p, size_t len);
 
 enum scan_result { SCAN_FINE, SCAN_ODD };

@@ -21,10 +21,54 @@ live_init(struct history_tables *t)
 	t->newest = t->oldest = LIVE_NONE;
 }
 
-static uint16_t *
-live_bucket(struct history_tables *t, struct ipkey ip)
+static size_t
+text_bucket(const uint64_t text[2])
 {
-	return &t->live_bucket[(ipkey_hash(ip) >> 16) % (LIVE_MAX * 2)];
+	return (((text[0] ^ text[1] * 0x9e3779b97f4a7c15ull) * 0xd6e8feb86659fd93ull) >> 50) %
+	       (LIVE_MAX * 2);
+}
+
+/* The text of an IPv4 address as two words; zeros for IPv6. */
+static void
+text_make(struct ipkey ip, uint64_t text[2])
+{
+	char spelled[16] = { 0 };
+	size_t at = 0;
+
+	for (int shift = 24; ipkey_is_v4(ip) && shift >= 0; shift -= 8) {
+		unsigned n = (unsigned)(ip.lo >> shift) & 255;
+
+		if (n >= 100)
+			spelled[at++] = (char)('0' + n / 100);
+		if (n >= 10)
+			spelled[at++] = (char)('0' + n / 10 % 10);
+		spelled[at++] = (char)('0' + n % 10);
+		if (shift > 0)
+			spelled[at++] = '.';
+	}
+	memcpy(text, spelled, sizeof spelled);
+}
+
+static uint16_t *
+live_bucket(struct history_tables *t, struct ipkey ip, const uint64_t text[2])
+{
+	return &t->live_bucket[text[0] != 0 ? text_bucket(text)
+					    : (ipkey_hash(ip) >> 16) % (LIVE_MAX * 2)];
+}
+
+bool
+history_know(const struct history *h, const uint64_t text[2], struct peer *out)
+{
+	const struct history_tables *t = h->tables;
+
+	for (uint16_t at = t->live_bucket[text_bucket(text)]; at != LIVE_NONE;
+	     at = t->live[at].next)
+		if (t->live[at].text[0] == text[0] && t->live[at].text[1] == text[1]) {
+			out->live = &t->live[at];
+			out->ip = t->live[at].ip;
+			return true;
+		}
+	return false;
 }
 
 static void
@@ -87,7 +131,7 @@ static void
 live_close(struct history *h, struct live *l)
 {
 	struct history_tables *t = h->tables;
-	uint16_t at = (uint16_t)(l - t->live), *link = live_bucket(t, l->ip);
+	uint16_t at = (uint16_t)(l - t->live), *link = live_bucket(t, l->ip, l->text);
 
 	live_fold_all(h, l);
 	while (*link != at)
@@ -135,12 +179,16 @@ live_expire(struct history *h, int64_t now_us)
 }
 
 static struct live *
-live_find(struct history *h, struct ipkey ip)
+live_find(const struct history *h, const struct peer *peer)
 {
 	struct history_tables *t = h->tables;
+	uint64_t text[2];
 
-	for (uint16_t at = *live_bucket(t, ip); at != LIVE_NONE; at = t->live[at].next)
-		if (ipkey_equal(t->live[at].ip, ip))
+	if (peer->live != NULL)
+		return peer->live;
+	text_make(peer->ip, text);
+	for (uint16_t at = *live_bucket(t, peer->ip, text); at != LIVE_NONE; at = t->live[at].next)
+		if (ipkey_equal(t->live[at].ip, peer->ip))
 			return &t->live[at];
 	return NULL;
 }
@@ -162,10 +210,10 @@ place_take(struct history *h)
 }
 
 static struct live *
-live_take(struct history *h, struct ipkey ip, int64_t now_us)
+live_take(struct history *h, const struct peer *peer, int64_t now_us)
 {
 	struct history_tables *t = h->tables;
-	struct live *l = live_find(h, ip);
+	struct live *l = live_find(h, peer);
 	uint16_t *bucket;
 
 	if (l != NULL) {
@@ -175,10 +223,11 @@ live_take(struct history *h, struct ipkey ip, int64_t now_us)
 	} else {
 		live_expire(h, now_us);
 		l = place_take(h);
-		l->ip = ip;
+		l->ip = peer->ip;
+		text_make(l->ip, l->text);
 		l->client = UINT32_MAX;
 		l->sessions = l->answers = 0;
-		bucket = live_bucket(t, ip);
+		bucket = live_bucket(t, l->ip, l->text);
 		l->next = *bucket;
 		*bucket = (uint16_t)(l - t->live);
 	}
@@ -210,9 +259,9 @@ session_take(struct history *h, struct live *l, uint16_t port, int64_t now_us)
 }
 
 void
-history_connect(struct history *h, struct ipkey ip, uint16_t port, int64_t now_us)
+history_connect(struct history *h, const struct peer *peer, uint16_t port, int64_t now_us)
 {
-	struct live *l = live_take(h, ip, now_us);
+	struct live *l = live_take(h, peer, now_us);
 	struct live_session *s;
 
 	if (l->sessions > 0 && all_closed(l)) {
@@ -235,9 +284,10 @@ history_connect(struct history *h, struct ipkey ip, uint16_t port, int64_t now_u
 }
 
 void
-history_event(struct history *h, struct ipkey ip, uint16_t port, unsigned flags, int64_t now_us)
+history_event(
+    struct history *h, const struct peer *peer, uint16_t port, unsigned flags, int64_t now_us)
 {
-	struct live *l = live_take(h, ip, now_us);
+	struct live *l = live_take(h, peer, now_us);
 	struct live_session *s = session_take(h, l, port, now_us);
 
 	s->flags = (uint16_t)(s->flags | flags);
@@ -247,9 +297,9 @@ history_event(struct history *h, struct ipkey ip, uint16_t port, unsigned flags,
 }
 
 void
-history_disconnect(struct history *h, struct ipkey ip, uint16_t port, int64_t now_us)
+history_disconnect(struct history *h, const struct peer *peer, uint16_t port, int64_t now_us)
 {
-	struct live *l = live_find(h, ip);
+	struct live *l = live_find(h, peer);
 
 	for (size_t i = 0; l != NULL && i < l->sessions; i++)
 		if (l->session[i].port == port) {
@@ -274,14 +324,15 @@ live_answer(struct live *l, uint16_t code)
 }
 
 void
-history_answer(struct history *h, struct ipkey ip, int list, const uint8_t code[4], int64_t now_us)
+history_answer(
+    struct history *h, const struct peer *peer, int list, const uint8_t code[4], int64_t now_us)
 {
 	struct live *l;
 	int number;
 
 	if (list < 0 || (number = history_code(h, list, code)) < 0)
 		return;
-	l = live_take(h, ip, now_us);
+	l = live_take(h, peer, now_us);
 	live_answer(l, (uint16_t)number);
 	if (l->sessions > 0) {
 		int64_t wait_us = now_us - l->session[l->sessions - 1].start_us;
@@ -293,21 +344,21 @@ history_answer(struct history *h, struct ipkey ip, int list, const uint8_t code[
 
 /* Most often the one asked for has just been let in. */
 uint32_t
-history_client_index(struct history *h, struct ipkey ip)
+history_client_index(struct history *h, const struct peer *peer)
 {
-	struct live *l = live_find(h, ip);
+	struct live *l = live_find(h, peer);
 
 	if (l == NULL || (l->client == UINT32_MAX && l->sessions == 0))
-		return client_find(h, ip);
+		return client_find(h, peer->ip);
 	if (l->client == UINT32_MAX)
-		l->client = client_take(h, ip, l->session[0].start_us / 1000000);
+		l->client = client_take(h, peer->ip, l->session[0].start_us / 1000000);
 	return l->client;
 }
 
 struct client *
 history_client(struct history *h, struct ipkey ip)
 {
-	uint32_t i = history_client_index(h, ip);
+	uint32_t i = history_client_index(h, &(struct peer){ ip, NULL });
 
 	return i == UINT32_MAX ? NULL : client_at(h, i);
 }

@@ -21,6 +21,7 @@ struct live_session {
 };
 struct live {
 	struct ipkey ip;
+	uint64_t text[2];         /* of an IPv4 address; else zero */
 	int64_t touched_us;
 	uint32_t client;          /* UINT32_MAX: not looked up */
 	uint16_t newer, older, next;

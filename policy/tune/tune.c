@@ -232,7 +232,7 @@ caveats(const struct analysis *a, void (*fn)(void *arg, const char *text), void 
 	snprintf(text, sizeof text,
 	    "%llu of %llu clients could not be told good from bad; nothing is said about them.",
 	    (unsigned long long)a->labels[UNLABELLED],
-	    (unsigned long long)(a->labels[UNLABELLED] + labelled));
+	    (unsigned long long)a->labels[UNLABELLED] + labelled);
 	fn(arg, text);
 	if (h->from_memory > 0) {
 		snprintf(text, sizeof text,

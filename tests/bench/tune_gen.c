@@ -316,6 +316,9 @@ gen_write(const struct gen *g, FILE *out)
 	struct writer w = { .gen = g, .out = out };
 	uint64_t sessions = g->lines / 6 + 1;
 
+	if (g->clients == 0)
+		return;
+
 	for (uint64_t n = 0; w.written + w.count < g->lines; n++) {
 		unsigned client = (unsigned)(n < g->clients ? n : mix(n) % g->clients);
 		int64_t us = g->start_s * 1000000 +

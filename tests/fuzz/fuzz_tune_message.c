@@ -3,7 +3,7 @@
 #include "config.h"
 
 #include <assert.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include "policy/tune/tune.h"
 
@@ -24,9 +24,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		size_t len = newline == NULL ? size : (size_t)(newline - data);
 		const char *prefix = left[len == 0 ? 0 : data[0] % 5];
 		char line[4096];
-		size_t at = strlen(prefix), n = len == 0 ? 0 : len - 1;
+		size_t at = (size_t)snprintf(line, sizeof line, "%s", prefix);
+		size_t n = len == 0 ? 0 : len - 1;
 
-		memcpy(line, prefix, at);
 		n = n < sizeof line - at ? n : sizeof line - at;
 		memcpy(line + at, data + (len > 0), n);
 		tune_feed(t, line, at + n, 1790000000);
