@@ -24,7 +24,7 @@ store_path_of(const struct rules *rules)
 	const char *map = rules_text(rules, P_postscreen_cache_map);
 	const char *colon = strchr(map, ':');
 
-	if (*map == '\0')
+	if (*map == '\0' || strcmp(map, "lmdb:") == 0)
 		return NULL;
 	if (strncmp(map, "lmdb:", 5) == 0)
 		return mem_strdup(map + 5);

@@ -126,26 +126,21 @@ load_numbers(struct loading *l)
 	snap->greet_banner = rules_text(r, P_postscreen_greet_banner);
 }
 
-/* "lmdb:PATH" → PATH; empty: no memory. Other types cannot be shared among workers. */
+/* Other types than lmdb cannot be shared among workers: then the store stands beside that file. */
 static void
 load_store(struct loading *l)
 {
-	const char *map = rules_text(l->snap->rules, P_postscreen_cache_map);
+	struct snapshot *snap = l->snap;
+	const char *map = rules_text(snap->rules, P_postscreen_cache_map);
+	unsigned line;
+	const char *file = rules_origin(snap->rules, P_postscreen_cache_map, &line);
 
-	if (strncmp(map, "lmdb:", 5) == 0 && map[5] != '\0')
-		l->snap->store_path = map + 5;
-	else if (*map != '\0' && rules_is_set(l->snap->rules, P_postscreen_cache_map)) {
-		unsigned line;
-		const char *file = rules_origin(l->snap->rules, P_postscreen_cache_map, &line);
-		const char *path = strchr(map, ':');
-		path = path == NULL ? map : path + 1;
-		l->snap->store_path_owned = mem_printf("%s.lmdb", path);
-		l->snap->store_path = l->snap->store_path_owned;
+	snap->store_path = snap->store_path_owned = store_path_of(snap->rules);
+	if (snap->store_path != NULL && strncmp(map, "lmdb:", 5) != 0)
 		diag_add(l->diag, DIAG_NOTICE, file, line,
 		    "postscreen_cache_map: \"%s\": Gatehouse keeps its own store in lmdb:%s; "
 		    "bring the records over with: postmap -s %s | gatehousectl cache import",
-		    map, l->snap->store_path, map);
-	}
+		    map, snap->store_path, map);
 }
 
 static struct match_list *
