@@ -79,8 +79,8 @@ bool engine_forbids(const struct engine_rules *, struct span word);
 size_t engine_size(const struct snapshot *);
 
 #define REPLY_SIZE 2048 /* longest reply, footer included */
-#define ENGINE_OUT_SIZE 896
-#define ENGINE_SAID_SIZE 768
+#define ENGINE_OUT_SIZE 512
+#define ENGINE_SAID_SIZE 640
 #define ENGINE_HELO_MAX 256
 #define ENGINE_RCPTS_SIZE 128
 

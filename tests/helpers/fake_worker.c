@@ -10,7 +10,6 @@
 #include "screen/relay.h"
 #include "tests/helpers/fake_worker.h"
 
-#define SESSIONS 16
 #define OVERRIDES_MAX 32
 
 static const struct rules_override basics[] = {
@@ -73,11 +72,11 @@ fake_worker_new(const struct rules_override *extra, size_t count)
 	w->loop = loop_new();
 	w->shared = shared_new();
 	w->slot = shared_take(w->shared);
-	w->sessions = pool_new(SESSIONS, sizeof(struct session));
-	w->clients = pool_new(SESSIONS, sizeof(struct client));
-	w->crowds = pool_new(SESSIONS, sizeof(struct crowd));
-	w->engines = pool_new(SESSIONS, engine_size(w->snap));
-	w->relays = pool_new(SESSIONS, relay_size());
+	w->sessions = pool_new(w->snap->sessions_max, sizeof(struct session));
+	w->clients = pool_new(w->snap->sessions_max, sizeof(struct client));
+	w->crowds = pool_new(w->snap->sessions_max, sizeof(struct crowd));
+	w->engines = pool_new(w->snap->sessions_max, engine_size(w->snap));
+	w->relays = pool_new(w->snap->sessions_max, relay_size());
 	w->tls_fd = w->orders_fd = w->spare_fd = -1;
 	map_init(&w->by_addr, 16);
 	map_init(&w->by_net, 16);

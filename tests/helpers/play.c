@@ -8,7 +8,8 @@
  * differential tests compare two servers this way; times, ports and addresses of the server are not in it.
  *
  * SCRIPTS:	script NAME CONFIG	begins a script; its steps follow, indented, one a line; # comments
- *		from ADDRESS		the client address; otherwise one of 127.1.0.0/16
+ *		from ADDRESS		the client address; otherwise one of 127.1.0.0/16. First or not at all, like:
+ *		as ADDRESS		whom a PROXY header makes of it: printed instead
  *		greet			read until a line that begins with "220 "
  *		> TEXT			send TEXT and CRLF, read one reply
  *		! TEXT			send TEXT as it is: \r \n \t \\ \0 and \xHH as in C
@@ -308,18 +309,23 @@ perform(FILE *scripts, const struct sockaddr_in *server, const char *from, const
 	fclose(c.out);
 }
 
+/* "from ADDRESS" or "as ADDRESS" on the next line, which is taken then. */
 static bool
-peek_from(FILE *scripts, char from[64])
+peek_address(FILE *scripts, const char *word, char address[64])
 {
+	long at = ftell(scripts);
 	char line[256];
+	size_t n = strlen(word);
 
 	if (fgets(line, sizeof line, scripts) == NULL)
 		return false;
 	char *s = line + strspn(line, " \t");
-	if (strncmp(s, "from ", 5) != 0)
+	if (strncmp(s, word, n) != 0) {
+		fseek(scripts, at, SEEK_SET);
 		return false;
+	}
 	s[strcspn(s, "\n")] = '\0';
-	snprintf(from, 64, "%s", s + 5);
+	snprintf(address, 64, "%s", s + n);
 	return true;
 }
 
@@ -342,14 +348,15 @@ start(const char *file, long at, unsigned index, const struct sockaddr_in *serve
 {
 	FILE *scripts = fopen(file, "r");
 	const char *name = strrchr(path, '/') + 1;
-	char from[64];
+	char from[64], shown[64];
 
 	if (scripts == NULL || fseek(scripts, at, SEEK_SET) != 0)
 		die("cannot read", file);
 	snprintf(from, sizeof from, "127.1.%u.%u", index / 200, index % 200 + 1);
-	if (!peek_from(scripts, from))
-		fseek(scripts, at, SEEK_SET);
-	printf("%s %s\n", name, from);
+	peek_address(scripts, "from ", from);
+	snprintf(shown, sizeof shown, "%s", from);
+	peek_address(scripts, "as ", shown);
+	printf("%s %s\n", name, shown);
 	fflush(stdout);
 	if (fork() == 0) {
 		perform(scripts, server, from, path);
