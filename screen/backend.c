@@ -119,7 +119,9 @@ backend_load(struct backend *b, const struct rules *rules, struct diag *diag)
 		}
 	if (rest == NULL || *rest == '\0') {
 		complain(rules, diag,
-		    "\"%s\": write pass:PATH, spawn:COMMAND, tcp:, proxy1:, proxy2: or xclient:HOST:PORT, or sink:DIR", text);
+		    "\"%s\": write pass:PATH, spawn:COMMAND, tcp:, proxy1:, proxy2: or xclient:HOST:PORT, "
+		    "or sink:DIR",
+		    text);
 		return;
 	}
 	if (b->kind == BACKEND_PASS || b->kind == BACKEND_SINK) {

@@ -26,6 +26,7 @@
 #include "screen/shared.h"
 #include "screen/sinkhole.h"
 #include "screen/spawner.h"
+#include "screen/tlscare.h"
 #include "screen/worker.h"
 #include "tlsproxy/tlsproxy.h"
 
@@ -66,8 +67,7 @@ struct master {
 	const struct master_start *start;
 	struct shared *shared;
 	struct store_writer *store;
-	struct tlsproxy_tickets *tickets;
-	struct watch tickets_turn;
+	struct tlscare *care;
 	struct sinkhole *sink;
 	struct spawner *spawner;
 	struct console *console;
@@ -263,7 +263,7 @@ static _Noreturn void
 become_tlsproxy(const struct seat *seat)
 {
 	const struct generation *g = seat->generation;
-	struct tlsproxy_process process = { .conf = g->snap->tls, .tickets = g->master->tickets,
+	struct tlsproxy_process process = { .conf = g->snap->tls, .tickets = tlscare_tickets(g->master->care),
 		.channels = &g->tls_channel[1], .channel_count = 1, .user = g->snap->user,
 		.session_limit = g->snap->sessions_max };
 
@@ -289,7 +289,7 @@ spawn_tlsproxy(struct seat *seat)
 	const struct generation *g = seat->generation;
 
 	log_flush();
-	seat->pid = tlsproxy_fork(g->snap->tls, g->master->tickets);
+	seat->pid = tlsproxy_fork(g->snap->tls, tlscare_tickets(g->master->care));
 	if (seat->pid == 0)
 		become_tlsproxy(seat);
 	seat->started_us = clock_now_us();
@@ -461,6 +461,7 @@ take_charge(struct generation *g)
 	m->serving = g;
 	m->begun = NULL;
 	console_follow(m->console, g->snap);
+	tlscare_serve(m->care, g->snap);
 	announce(m, g->snap);
 	if (before == NULL)
 		return;
@@ -704,20 +705,12 @@ on_hup(int signo, short what, void *arg)
 	(void)master_reload(arg, &why);
 }
 
+/*
+ * New workers are needed for the same configuration: the store's file is a new one and only they can open it, or a
+ * certificate was replaced.
+ */
 static void
-on_tickets_turn(int fd, short what, void *arg)
-{
-	struct master *m = arg;
-
-	(void)fd, (void)what;
-	if (m->serving != NULL)
-		watch_start_once(&m->tickets_turn,
-		    1000 * tlsproxy_tickets_turn(m->tickets, m->serving->snap->tls, loop_wall_s(m->loop)));
-}
-
-/* The store's file is a new one: only new workers can see it. */
-static void
-on_store_renewal(void *arg)
+renew_workers(void *arg)
 {
 	struct master *m = arg;
 	char text[256];
@@ -743,6 +736,7 @@ drain_all(struct master *m)
 	struct generation *serving = m->serving, *begun = m->begun;
 
 	m->stopping = true;
+	tlscare_free(&m->care); /* the snapshot it looks after goes */
 	notify("STOPPING=1\n");
 	close_unused_listeners(m, NULL);
 	m->serving = m->begun = NULL;
@@ -868,10 +862,8 @@ open_shop(struct master *m, struct snapshot *snap)
 		log_fatal("no memory to share with the workers: %s", strerror(errno));
 		return false;
 	}
-	m->tickets = tlsproxy_tickets_new();
-	watch_init_timer(&m->tickets_turn, m->loop, on_tickets_turn, m);
-	watch_start_once(&m->tickets_turn,
-	    1000 * tlsproxy_tickets_turn(m->tickets, snap->tls, loop_wall_s(m->loop)));
+	m->care = tlscare_new(m->loop, renew_workers, m);
+	tlscare_serve(m->care, snap);
 	m->spawner = spawner_new((size_t)rules_number(snap->rules, P_gatehouse_spawn_limit));
 	raise_limits(snap);
 	m->console = console_new(m);
@@ -885,7 +877,7 @@ open_shop(struct master *m, struct snapshot *snap)
 	if (snap->store_path != NULL) {
 		m->store = store_writer_open(m->loop, snap->store_path, snap->user, &snap->policy,
 		    sweep_interval(snap));
-		store_writer_on_renewal(m->store, on_store_renewal, m);
+		store_writer_on_renewal(m->store, renew_workers, m);
 	}
 	return true;
 }
@@ -911,7 +903,7 @@ master_main(const struct master_start *start)
 	sinkhole_close(&m.sink);
 	spawner_free(&m.spawner);
 	store_writer_free(&m.store);
-	tlsproxy_tickets_free(&m.tickets);
+	tlscare_free(&m.care);
 	close_unused_listeners(&m, NULL);
 	shared_free(&m.shared);
 	loop_free(&m.loop);

@@ -185,9 +185,10 @@ session_finish(struct session *s, enum reply final, enum verdict verdict)
 enum state
 session_hangup(struct session *s)
 {
-	char text[16];
+	char text[24];
 
-	log_event(s, EV_HANGUP, elapsed_text(loop_now_us(s->worker->loop) - s->phase_us, text),
+	log_event(s, EV_HANGUP, elapsed_text(loop_now_us(s->worker->loop) - s->phase_us,
+				     s->worker->snap->log_decimals, text),
 	    states[s->state].phase);
 	s->hangup = true;
 	return session_finish(s, R_NONE, V_HANGUP);
@@ -204,25 +205,37 @@ session_conclude(struct session *s)
 		log_plain(s, c.pass == PASS_NEW ? EV_PASS_NEW : EV_PASS_OLD);
 	if (c.store)
 		memory_put(s);
+	if (!s->sc.noforward && s->worker->dnsbl != NULL)
+		dnsbl_client_passed(s->worker->dnsbl, &s->peer.addr);
 	if (s->verdict == V_NONE && (c.pass != PASS_NONE || !s->sc.noforward))
 		s->verdict = c.pass == PASS_NEW || (c.pass == PASS_NONE && s->sc.is_new) ? V_PASS_NEW : V_PASS_OLD;
 }
 
 const char *
-elapsed_text(int64_t us, char out[16])
+elapsed_text(int64_t us, unsigned decimals_max, char out[24])
 {
-	int64_t hundredths = us < 5000 ? 0 : (us + 5000) / 10000;
+	struct buf b = buf_over(out, 24);
+	int64_t unit = 1000000; /* of the last digit shown, in microseconds */
+	unsigned decimals = 0;
 
-	if (hundredths >= 1000) { /* two significant digits, and whole seconds are never rounded away */
-		snprintf(out, 16, "%lld", (long long)((us + 500000) / 1000000));
-		return out;
+	if (us < 0)
+		us = 0;
+	while (decimals < decimals_max && us < 10 * unit)
+		decimals++, unit /= 10;
+	int64_t shown = (us + unit / 2) / unit;
+	while (decimals > 0 && shown % 10 == 0)
+		decimals--, shown /= 10;
+	int64_t whole = shown;
+	for (unsigned i = 0; i < decimals; i++)
+		whole /= 10;
+	buf_uint(&b, (uint64_t)whole);
+	if (decimals > 0)
+		buf_putc(&b, '.');
+	for (; decimals > 0; decimals--) {
+		int64_t place = 1;
+		for (unsigned i = 1; i < decimals; i++)
+			place *= 10;
+		buf_putc(&b, (char)('0' + shown / place % 10));
 	}
-	if (hundredths >= 100)
-		hundredths = (us + 50000) / 100000 * 10;
-	int n = snprintf(out, 16, "%lld.%02lld", (long long)(hundredths / 100), (long long)(hundredths % 100));
-	while (n > 0 && out[n - 1] == '0')
-		out[--n] = '\0';
-	if (n > 0 && out[n - 1] == '.')
-		out[--n] = '\0';
 	return out;
 }

@@ -157,7 +157,7 @@ void session_expire(struct session *);
 /* For handlers: watch the client socket for input, or no longer. */
 void session_listen(struct session *, bool on);
 /* Whole seconds and two significant digits, as the log has it: "0", "0.15", "1.2", "12". */
-const char *elapsed_text(int64_t us, char out[16]);
+const char *elapsed_text(int64_t us, unsigned decimals_max, char out[24]);
 
 /* events.c: args: as many strings as the line names, then null. */
 /* The line alone: for session_log() and tests. */

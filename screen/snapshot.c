@@ -119,6 +119,7 @@ load_numbers(struct loading *l)
 	snap->client_prefix = (unsigned)rules_number(r, P_gatehouse_client_prefix_ipv6);
 	snap->high_water = snap->pre_queue_limit * 9 / 10;
 	snap->low_water = snap->pre_queue_limit * 7 / 10;
+	snap->log_decimals = (unsigned)rules_number(r, P_delay_logging_resolution_limit);
 	snap->soft_bounce = rules_flag(r, P_soft_bounce);
 	snap->respectful = rules_flag(r, P_respectful_logging);
 	snap->myhostname = rules_text(r, P_myhostname);

@@ -51,6 +51,7 @@ struct snapshot {
 	int64_t greet_wait_us[2], command_time_us[2]; /* [stressed] */
 	size_t pre_queue_limit, post_queue_limit, client_limit, high_water, low_water, proxy_limit;
 	unsigned client_prefix; /* IPv6 bits that make one client where sessions are counted */
+	unsigned log_decimals; /* delay_logging_resolution_limit */
 	bool soft_bounce, respectful;
 };
 

@@ -207,13 +207,13 @@ wait_other(struct session *s)
 static void
 log_pregreet(struct session *s, const char *bytes, size_t len)
 {
-	char count[24], after[16], text[101];
+	char count[24], after[24], text[101];
 	struct buf b = BUF(text);
 	int64_t elapsed_us = loop_now_us(s->worker->loop) - s->phase_us;
 
 	snprintf(count, sizeof count, "%zu", len);
 	buf_escape(&b, (struct span){ bytes, len }, sizeof text - 1);
-	log_event(s, EV_PREGREET, count, elapsed_text(elapsed_us, after), text);
+	log_event(s, EV_PREGREET, count, elapsed_text(elapsed_us, s->worker->snap->log_decimals, after), text);
 	s->pregreet_bytes = (uint16_t)len;
 	s->pregreet_ms = (uint32_t)(elapsed_us / 1000);
 }

@@ -337,6 +337,21 @@ on_term(int signo, short what, void *arg)
 	leave_when_empty(w);
 }
 
+/*
+ * A loop that does not come back in time is ended by SIGALRM, and the master starts another: a worker that hangs
+ * would hold its clients for ever. Three steps a span, so that an idle one is never suspected.
+ */
+static void
+on_watchdog(int fd, short what, void *arg)
+{
+	struct worker *w = arg;
+	int64_t span_s = rules_seconds(w->snap->rules, P_postscreen_watchdog_timeout);
+
+	(void)fd, (void)what;
+	alarm((unsigned)span_s);
+	watch_start_once(&w->watchdog, span_s * 1000 / 3);
+}
+
 static void
 after_turn(void *arg)
 {
@@ -466,6 +481,8 @@ worker_main(const struct worker_start *start)
 	w.promise = promise_new(&w);
 	watch_init(&w.orders, w.loop, w.orders_fd, WATCH_READ, on_orders, &w);
 	watch_start(&w.orders);
+	watch_init_timer(&w.watchdog, w.loop, on_watchdog, &w);
+	on_watchdog(-1, 0, &w);
 	watch_init_signal(&w.term, w.loop, SIGTERM, on_term, &w);
 	watch_start(&w.term);
 	start_listening(&w, start);

@@ -41,7 +41,7 @@ struct worker {
 	int spare_fd; /* given up to answer 421 when descriptors run out */
 	uint64_t next_id;
 	struct listening listening[LISTENERS_MAX];
-	struct watch orders, term, look; /* look: at what the backend has not yet taken (handoff.c) */
+	struct watch orders, term, watchdog, look; /* look: at what the backend has not yet taken (handoff.c) */
 	int64_t look_ms;
 	int orders_fd;
 };
