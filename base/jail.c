@@ -61,7 +61,8 @@ static const int for_all[] = {
 	CALL(clock_nanosleep), CALL(getrandom), CALL(futex), CALL(sched_yield), CALL(restart_syscall),
 	CALL(rt_sigaction), CALL(rt_sigprocmask), CALL(rt_sigreturn), CALL(sigaltstack), CALL(getpid), CALL(gettid),
 	CALL(getppid), CALL(getuid), CALL(geteuid), CALL(getgid), CALL(getegid), CALL(getrusage), CALL(uname),
-	CALL(alarm), CALL(setitimer), CALL(exit), CALL(exit_group), CALL(tgkill), CALL(prlimit64), CALL(rseq), CALL(membarrier), CALL(dup),
+	CALL(alarm), CALL(setitimer), CALL(exit), CALL(exit_group),
+	CALL(tgkill), CALL(prlimit64), CALL(rseq), CALL(membarrier), CALL(dup),
 	CALL(fdatasync), CALL(fsync), CALL(sysinfo), CALL(splice), CALL(pipe2), CALL(eventfd2),
 };
 static const int for_screen[] = {
