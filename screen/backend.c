@@ -214,7 +214,7 @@ backend_give(int to, const struct backend_client *c, int fd)
 bool
 backend_spawn(const struct worker *w, const struct backend_client *c, int fd)
 {
-	const struct order order = { .kind = ORDER_SPAWN, .peer = c->peer, .local = c->local };
+	const struct order order = { .kind = ORDER_SPAWN, .last = c->teased, .peer = c->peer, .local = c->local };
 
 	return order_send_fd(w->orders_fd, &order, fd);
 }
@@ -271,6 +271,8 @@ open_by_connecting(struct worker *w, struct backend_link *link)
 	struct sockaddr_storage ss;
 
 	link->server = choose_server(w);
+	if (w->servers[link->server].down_until_us != 0)
+		backend_failed(w, link); /* on trial: the others keep away until it greets */
 	socklen_t len = endpoint_to_sockaddr(&w->snap->backend.servers[link->server], &ss);
 	link->fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (link->fd < 0)
@@ -302,6 +304,12 @@ backend_failed(struct worker *w, const struct backend_link *link)
 {
 	if (w->snap->backend.server_count > 0)
 		w->servers[link->server].down_until_us = loop_now_us(w->loop) + DOWN_US;
+}
+
+void
+backend_works(struct worker *w, const struct backend_link *link)
+{
+	w->servers[link->server].down_until_us = 0;
 }
 
 void

@@ -46,6 +46,7 @@ bool backend_takes_sockets(const struct backend *);
 struct backend_client {
 	struct endpoint peer, local;
 	const char *tls_version, *tls_cipher; /* null: no TLS, or not to be told */
+	bool teased; /* had its 220-: no 421 may follow */
 };
 
 /*
@@ -68,13 +69,15 @@ struct backend_link {
 /* What a worker knows of each server. */
 struct backend_server {
 	unsigned links;
-	int64_t down_until_us;
+	int64_t down_until_us; /* 0: it greeted when last asked */
 };
 
 /* False with errno, and link->fd -1. */
 bool backend_open(struct worker *, const struct backend_client *, struct backend_link *);
 /* The connection was not made, or broke before the backend spoke: others are preferred for a while. */
 void backend_failed(struct worker *, const struct backend_link *);
+/* It greeted. */
+void backend_works(struct worker *, const struct backend_link *);
 void backend_close(struct worker *, struct backend_link *); /* harmless if not open */
 
 /* Bytes to send before the backend speaks: a PROXY protocol header, or nothing. */

@@ -269,8 +269,9 @@ resume(struct session *s)
 		return next;
 	if (screening_may_forward(&s->sc))
 		return S_DIAL;
+	const struct span args = { s->engine->input, s->engine->rcpt_len };
 	s->engine->rcpt_len = 0;
-	return engine_say(s, reply_refusal(s));
+	return refuse_rcpt(s, args);
 }
 
 /* Not a check, but in the same walk: reaching RCPT passes the others for the time being. */

@@ -101,7 +101,7 @@ enum state
 gate_enter(struct session *s)
 {
 	const struct snapshot *snap = s->worker->snap;
-	const struct backend_client client = { .peer = s->peer, .local = s->local };
+	const struct backend_client client = { .peer = s->peer, .local = s->local, .teased = s->teased };
 
 	if (!backend_takes_sockets(&snap->backend))
 		return S_DIAL;

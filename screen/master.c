@@ -492,7 +492,8 @@ spawn_command(struct generation *g, const struct order *order, int fd)
 
 	if (order->kind == ORDER_SPAWN && g->snap->backend.kind == BACKEND_SPAWN) {
 		log_flush();
-		spawner_start(m->spawner, &g->snap->backend, &order->peer, &order->local, fd);
+		spawner_start(m->spawner, &g->snap->backend, &order->peer, &order->local, order->last != 0,
+		    fd);
 	}
 	close(fd);
 }

@@ -21,7 +21,7 @@ enum order_kind {
 
 struct order {
 	uint8_t kind;
-	uint8_t last;
+	uint8_t last; /* of a list; of ORDER_SPAWN: the client was teased */
 	uint16_t count;
 	uint32_t tag; /* of a list: answers repeat it */
 	struct endpoint peer, local; /* of ORDER_SPAWN */

@@ -123,6 +123,7 @@ learned(struct promise *p, size_t len)
 	char quit[] = "QUIT\r\n";
 	struct buf b = { quit, sizeof quit - 1, sizeof quit, false };
 
+	backend_works(p->worker, &p->link);
 	promise_parse(p->bytes, len, &p->keywords, &p->size);
 	p->known = true;
 	say(p, &b);

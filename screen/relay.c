@@ -13,12 +13,10 @@
 #include "screen/relay.h"
 #include "screen/worker.h"
 
-/* One direction. */
+/* One direction. What its receiver does not take yet stays in the sender's socket. */
 struct flow {
-	size_t from, to; /* bytes[from..to) wait for the receiver */
-	bool eof;        /* the sender will send no more */
-	bool shut;       /* and the receiver was told */
-	char bytes[RELAY_BUFFER];
+	bool full; /* the receiver takes no more for now */
+	bool over; /* the sender has ended, or the receiver is gone */
 };
 
 enum replay_step { AWAIT_GREETING, AWAIT_XCLIENT, AWAIT_HELO, AWAIT_MAIL, AWAIT_RCPT };
@@ -27,6 +25,8 @@ struct relay {
 	struct watch client_in, client_out, backend_in, backend_out;
 	enum replay_step step;
 	struct flow up, down;
+	size_t len; /* of the backend's reply to what was replayed */
+	char reply[RELAY_REPLY_MAX];
 };
 
 size_t
@@ -88,6 +88,13 @@ want(struct watch *w, bool on)
 		watch_stop(w);
 }
 
+static void
+hang_up(struct session *s)
+{
+	relay_free(s);
+	backend_close(s->worker, &s->link);
+}
+
 /*
  * The backend cannot be had. The client passed: what it earned is stored on the way out, and its next visit is
  * direct. A greeting that was begun is finished first (see handoff.c).
@@ -100,6 +107,7 @@ unavailable(struct session *s, const char *why)
 
 	if (log_allowed(&limit, loop_now_us(s->worker->loop), &held))
 		log_warning("backend %s: %s", s->worker->snap->backend.name, why);
+	hang_up(s);
 	s->verdict = V_ERROR;
 	if (s->engine == NULL && s->teased)
 		return handoff_failed(s, R_PORTS_BUSY, HANDOFF_NO_CONNECT);
@@ -119,31 +127,37 @@ client_of(const struct session *s)
 	return c;
 }
 
-/* Tries the servers in turn, each once. */
+/* This server is no good before it has greeted: the next one, if there is one not tried yet. */
 static enum state
-dial(struct session *s)
+next_server(struct session *s, const char *why)
 {
-	size_t tries = s->worker->snap->backend.server_count;
+	if (s->dials >= s->worker->snap->backend.server_count)
+		return unavailable(s, why);
+	hang_up(s);
+	return S_DIAL;
+}
+
+static enum state
+server_failed(struct session *s, const char *why)
+{
+	backend_failed(s->worker, &s->link);
+	return next_server(s, why);
+}
+
+enum state
+dial_enter(struct session *s)
+{
 	const struct backend_client client = client_of(s);
 
-	relay_free(s);
-	while (!backend_open(s->worker, &client, &s->link))
-		if (++s->dials >= tries)
-			return unavailable(s, strerror(errno));
 	s->dials++;
+	if (!backend_open(s->worker, &client, &s->link))
+		return next_server(s, strerror(errno));
 	if (!begin(s))
 		return unavailable(s, "no room for another relayed session");
 	if (!s->link.connecting)
 		return S_REPLAY;
 	want(&s->relay->backend_out, true);
 	return S_STAY;
-}
-
-enum state
-dial_enter(struct session *s)
-{
-	s->dials = 0;
-	return dial(s);
 }
 
 enum state
@@ -155,17 +169,13 @@ dial_ready(struct session *s)
 	want(&s->relay->backend_out, false);
 	if (getsockopt(s->link.fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error == 0)
 		return S_REPLAY;
-	backend_failed(s->worker, &s->link);
-	relay_free(s);
-	backend_close(s->worker, &s->link);
-	return s->dials < s->worker->snap->backend.server_count ? dial(s) : unavailable(s, strerror(error));
+	return server_failed(s, strerror(error));
 }
 
 enum state
 dial_time(struct session *s)
 {
-	backend_failed(s->worker, &s->link);
-	return unavailable(s, "time limit exceeded");
+	return server_failed(s, "time limit exceeded");
 }
 
 static bool
@@ -217,8 +227,7 @@ answered(struct session *s)
 {
 	if (!spoke_early(s))
 		return join(s);
-	relay_free(s);
-	backend_close(s->worker, &s->link);
+	hang_up(s);
 	return S_TALK;
 }
 
@@ -262,6 +271,26 @@ step_on(struct session *s)
 	return false;
 }
 
+/*
+ * No welcome. A refusal for good is for the client to hear, unless it was teased: 220- and then 554 would be no
+ * reply. One that is busy may have a neighbour that is not.
+ */
+static enum state
+not_greeted(struct session *s, int code)
+{
+	if (code / 100 == 5 && s->engine == NULL && !s->teased)
+		return join(s);
+	return code / 100 == 4 ? server_failed(s, "is busy") : unavailable(s, "refuses us");
+}
+
+static bool
+last_step_before_client(const struct session *s)
+{
+	bool xclient = s->worker->snap->backend.kind == BACKEND_XCLIENT;
+
+	return s->engine == NULL && s->relay->step == (xclient ? AWAIT_XCLIENT : AWAIT_GREETING);
+}
+
 static enum state
 heard(struct session *s, int code)
 {
@@ -269,11 +298,14 @@ heard(struct session *s, int code)
 
 	if (r->step == AWAIT_RCPT || (r->step == AWAIT_MAIL && code / 100 != 2))
 		return answered(s);
-	if (s->engine == NULL && r->step == AWAIT_XCLIENT)
-		return join(s); /* its second greeting is the client's */
-	r->down.from = r->down.to = 0; /* that was for us, not for the client */
+	if (r->step == AWAIT_GREETING && code / 100 != 2)
+		return not_greeted(s, code);
+	backend_works(s->worker, &s->link);
 	if (code / 100 != 2)
 		return unavailable(s, "refuses us");
+	if (last_step_before_client(s))
+		return join(s); /* this greeting is the client's */
+	r->len = 0; /* that was for us */
 	return step_on(s) ? S_STAY : unavailable(s, "takes no command");
 }
 
@@ -286,104 +318,133 @@ replay_enter(struct session *s)
 
 	backend_header(&s->worker->snap->backend, &client, &b);
 	if (b.len > 0 && !say(s, (struct span){ header, b.len }))
-		return unavailable(s, "takes no PROXY header");
+		return server_failed(s, "takes no PROXY header");
 	s->relay->step = AWAIT_GREETING;
-	if (s->engine == NULL && s->worker->snap->backend.kind != BACKEND_XCLIENT)
-		return join(s); /* nothing to replay: its greeting is the client's */
 	want(&s->relay->backend_in, true);
 	return S_STAY;
+}
+
+static enum state
+broke_off(struct session *s, const char *why)
+{
+	return s->relay->step == AWAIT_GREETING ? server_failed(s, why) : unavailable(s, why);
 }
 
 enum state
 replay_read(struct session *s)
 {
-	struct flow *f = &s->relay->down;
-	ssize_t n = recv(s->link.fd, f->bytes + f->to, sizeof f->bytes - f->to, MSG_DONTWAIT);
+	struct relay *r = s->relay;
+	ssize_t n = recv(s->link.fd, r->reply + r->len, sizeof r->reply - r->len, MSG_DONTWAIT);
 	int code;
 
 	if (n < 0 && errno == EAGAIN)
 		return S_STAY;
 	if (n <= 0)
-		return unavailable(s, "closed the connection");
-	f->to += (size_t)n;
-	if (backend_reply(f->bytes, f->to, &code) == 0)
-		return code < 0 || f->to == sizeof f->bytes ? unavailable(s, "does not speak SMTP") : S_STAY;
+		return broke_off(s, "closed the connection");
+	r->len += (size_t)n;
+	if (backend_reply(r->reply, r->len, &code) == 0)
+		return code < 0 || r->len == sizeof r->reply ? unavailable(s, "does not speak SMTP") : S_STAY;
 	return heard(s, code);
 }
 
 enum state
 replay_time(struct session *s)
 {
-	return unavailable(s, "time limit exceeded");
+	return broke_off(s, "time limit exceeded");
 }
 
-/* Moves what can be moved one way. False when that way is broken. */
+/* Takes from the socket what was already looked at. A stream of the kernel's own (TLS, pass) knows no MSG_TRUNC. */
 static bool
-move_bytes(struct flow *f, int from, int to, bool *moved)
+discard(int fd, char *bytes, size_t len, bool tcp)
 {
-	if (f->to > f->from) {
-		ssize_t n = send(to, f->bytes + f->from, f->to - f->from, MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (n < 0 && errno != EAGAIN)
+	while (len > 0) {
+		ssize_t n = recv(fd, bytes, len, MSG_DONTWAIT | (tcp ? MSG_TRUNC : 0));
+		if (n <= 0)
 			return false;
-		if (n > 0) {
-			f->from += (size_t)n;
-			*moved = true;
-		}
-		if (f->from < f->to)
-			return true;
-		f->from = f->to = 0;
+		len -= (size_t)n;
 	}
-	if (f->eof)
-		return true;
-	ssize_t n = recv(from, f->bytes, sizeof f->bytes, MSG_DONTWAIT);
-	if (n < 0)
-		return errno == EAGAIN;
-	*moved = true;
-	f->eof = n == 0;
-	f->to = (size_t)n;
 	return true;
+}
+
+struct end {
+	int fd;
+	bool tcp;
+};
+
+enum moved { MOVED, NOTHING, SENDER_ENDED, SENDER_BROKE, RECEIVER_BROKE };
+
+/*
+ * One round one way. Bytes are looked at, sent, and only then taken: no session needs a buffer of its own, and a slow
+ * reader holds back its sender without a byte of ours.
+ */
+static enum moved
+move_bytes(struct flow *f, struct end from, struct end to)
+{
+	static char bytes[RELAY_CHUNK];
+	ssize_t n = recv(from.fd, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
+
+	f->full = false;
+	if (n == 0)
+		return SENDER_ENDED;
+	if (n < 0)
+		return errno == EAGAIN ? NOTHING : SENDER_BROKE;
+	ssize_t sent = send(to.fd, bytes, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (sent < 0 && errno != EAGAIN && errno != ENOBUFS)
+		return RECEIVER_BROKE;
+	f->full = sent < n;
+	if (sent > 0 && !discard(from.fd, bytes, (size_t)sent, from.tcp))
+		return SENDER_BROKE;
+	return f->full ? NOTHING : MOVED;
 }
 
 /* Up to so many rounds a turn: others want their share. */
-#define ROUNDS 16
+#define ROUNDS 4
 
-static bool
-pump(struct flow *f, int from, int to)
+static enum moved
+pump(struct flow *f, struct end from, struct end to)
 {
-	for (int i = 0; i < ROUNDS; i++) {
-		bool moved = false;
-		if (!move_bytes(f, from, to, &moved))
-			return false;
-		if (!moved)
-			break;
-	}
-	if (f->eof && f->from == f->to && !f->shut) {
-		shutdown(to, SHUT_WR);
-		f->shut = true;
-	}
-	return true;
+	enum moved moved = f->over ? NOTHING : MOVED;
+
+	for (int i = 0; i < ROUNDS && moved == MOVED; i++)
+		moved = move_bytes(f, from, to);
+	f->over = f->over || moved >= SENDER_ENDED;
+	return moved;
 }
 
 enum state
 relay_pump(struct session *s)
 {
 	struct relay *r = s->relay;
+	const struct end client = { s->fd, !s->tls };
+	const struct end backend = { s->link.fd, !backend_takes_sockets(&s->worker->snap->backend) };
 
-	if (!pump(&r->up, s->fd, s->link.fd) || !pump(&r->down, s->link.fd, s->fd))
-		return S_END;
 	/* Once the backend has said its last, nothing more can come of it. */
-	if (r->down.shut)
+	if (pump(&r->down, backend, client) >= SENDER_ENDED)
 		return S_END;
-	want(&r->client_in, !r->up.eof && r->up.from == r->up.to);
-	want(&r->client_out, r->down.from < r->down.to);
-	want(&r->backend_in, !r->down.eof && r->down.from == r->down.to);
-	want(&r->backend_out, r->up.from < r->up.to);
+	switch (pump(&r->up, client, backend)) {
+	case SENDER_BROKE:
+		return S_END;
+	case SENDER_ENDED:
+		shutdown(backend.fd, SHUT_WR);
+		break;
+	default: /* a backend that takes no more may still have said why */
+		break;
+	}
+	want(&r->client_in, !r->up.over && !r->up.full);
+	want(&r->client_out, r->down.full);
+	want(&r->backend_in, !r->down.full);
+	want(&r->backend_out, r->up.full && !r->up.over);
 	return S_AGAIN;
 }
 
+/* The reply that joined the wires goes first. A client whose socket has no room for it has never read a reply. */
 enum state
 relay_enter(struct session *s)
 {
+	const struct relay *r = s->relay;
+
+	if (send(s->fd, r->reply, r->len, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)r->len)
+		return S_END;
 	return relay_pump(s);
 }
 

@@ -14,7 +14,8 @@
 #include "base/text.h"
 #include "screen/session.h"
 
-#define RELAY_BUFFER 8192 /* each way; a slow reader holds back its sender, not our memory */
+#define RELAY_REPLY_MAX 4096         /* longest reply of the backend to what is replayed */
+#define RELAY_CHUNK (128 * 1024)     /* moved at once; one buffer for all sessions of a worker */
 
 /* What the client said to the engine, without line ends; borrowed from it. */
 struct relay_words {

@@ -79,7 +79,7 @@ become_command(const struct backend *b, const struct endpoint *peer, const struc
 
 void
 spawner_start(struct spawner *sp, const struct backend *b, const struct endpoint *peer,
-    const struct endpoint *local, int fd)
+    const struct endpoint *local, bool teased, int fd)
 {
 	static const char busy[] = "421 4.3.2 All server ports are busy\r\n";
 	pid_t pid = -1;
@@ -95,7 +95,7 @@ spawner_start(struct spawner *sp, const struct backend *b, const struct endpoint
 	}
 	if (pid > 0)
 		sp->pids[sp->count++] = pid;
-	else
+	else if (!teased)
 		(void)!send(fd, busy, sizeof busy - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 

@@ -14,9 +14,9 @@ struct spawner;
 struct spawner *spawner_new(size_t limit); /* never null */
 void spawner_free(struct spawner **);      /* the processes run on: they are the backend's */
 
-/* Starts the command, or tells the client 421. The descriptor stays the caller's. */
+/* Starts the command, or tells the client 421 (unless it was teased: 220- and then 421 would bounce its mail). The descriptor stays the caller's. */
 void spawner_start(struct spawner *, const struct backend *, const struct endpoint *peer,
-    const struct endpoint *local, int fd);
+    const struct endpoint *local, bool teased, int fd);
 /* True if it was one of ours. */
 bool spawner_child_died(struct spawner *, pid_t);
 

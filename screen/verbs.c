@@ -168,6 +168,16 @@ keep_rcpt(struct engine *e, const char *rcpt)
 }
 
 static void
+note_rcpt(struct session *s, struct span args)
+{
+	char to[2100];
+	struct buf t = BUF(to);
+
+	put_address(s, args, &t);
+	keep_rcpt(s->engine, to);
+}
+
+static void
 log_reject(struct session *s, struct span args, enum reply refusal)
 {
 	char reply[512], from[1024], to[2100], helo[ENGINE_HELO_MAX * 2];
@@ -181,7 +191,13 @@ log_reject(struct session *s, struct span args, enum reply refusal)
 	if (e->has_helo)
 		put_printable(&h, verb_argument(&words), rules_of(s)->smtputf8);
 	log_event(s, EV_REJECT, reply, from, to, e->esmtp ? "ESMTP" : "SMTP", helo);
-	keep_rcpt(e, to);
+}
+
+enum state
+refuse_rcpt(struct session *s, struct span args)
+{
+	log_reject(s, args, reply_refusal(s));
+	return engine_say(s, reply_refusal(s));
 }
 
 void
@@ -212,7 +228,7 @@ continues(struct session *s, struct span args)
 {
 	struct engine *e = s->engine;
 
-	if (!s->worker->snap->continues || s->no_handoff || e->unread || e->cut || !e->has_helo ||
+	if (!s->worker->snap->continues || s->no_handoff || e->unread || e->cut || !e->has_helo || e->out_len > 0 ||
 	    !screening_may_forward(&s->sc) || args.len > e->line.limit)
 		return false;
 	if (!is_clean(engine_helo(e)) || !is_clean(engine_mail(e)) || !is_clean(args))
@@ -223,27 +239,14 @@ continues(struct session *s, struct span args)
 }
 
 static enum state
-go_on(struct session *s)
-{
-	char to[2100];
-	struct buf t = BUF(to);
-
-	put_address(s, (struct span){ s->engine->input, s->engine->rcpt_len }, &t);
-	keep_rcpt(s->engine, to);
-	return S_DIAL;
-}
-
-static enum state
 do_rcpt(struct session *s, struct span args)
 {
 	if (!s->engine->has_mail)
 		return engine_say(s, R_NEED_MAIL);
 	if (args.len == 0 || memchr(args.p, ':', args.len) == NULL)
 		return engine_say(s, R_RCPT_SYNTAX);
-	if (continues(s, args))
-		return go_on(s);
-	log_reject(s, args, reply_refusal(s));
-	return engine_say(s, reply_refusal(s));
+	note_rcpt(s, args);
+	return continues(s, args) ? S_DIAL : refuse_rcpt(s, args);
 }
 
 static enum state

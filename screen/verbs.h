@@ -14,6 +14,8 @@ void ehlo_answer(const struct session *, struct buf *out);
 /* A reply in the dialogue: S_AGAIN, or the end of a client that does not read. */
 enum state engine_say(struct session *, enum reply);
 enum state engine_write(struct session *, struct span bytes);
+/* The refusal of a recipient, logged. */
+enum state refuse_rcpt(struct session *, struct span args);
 /* Slow replies for this client, from now on if it has deserved them and there is room. */
 bool tarpit_holds(struct session *);
 void tarpit_leave(struct session *);
