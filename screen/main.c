@@ -40,19 +40,19 @@ version(void)
 {
 	static const char *const parts[] = {
 #ifndef HAVE_OPENSSL
-		"no TLS",
+		"TLS",
 #endif
 #ifndef HAVE_PCRE2
-		"no pcre and regexp tables",
+		"pcre and regexp tables",
 #endif
 #ifndef HAVE_MAXMINDDB
-		"no country and ASN look-up",
+		"country and ASN look-up",
 #endif
 #ifndef HAVE_SECCOMP
-		"no system call filter",
+		"the system call filter",
 #endif
 #ifndef HAVE_HIREDIS
-		"no shared records",
+		"shared records",
 #endif
 		NULL,
 	};
