@@ -93,7 +93,7 @@ have_spawned(struct session *s, const struct backend_client *client)
 		return handoff_failed(s, R_PORTS_BUSY, HANDOFF_NO_PASS);
 	}
 	tally_add(s->worker->slot, CELL_HANDOFFS + HANDOFF_OK, 1);
-	s->handed = true;
+	session_handed(s);
 	return S_END;
 }
 
@@ -119,7 +119,7 @@ gate_enter(struct session *s)
 		backend_close(s->worker, &s->link);
 		return handoff_failed(s, R_NO_RESOURCES, HANDOFF_NO_PASS);
 	}
-	s->handed = true;
+	session_handed(s);
 	s->post_queued = true;
 	atomic_fetch_add_explicit(&s->worker->slot->post_queue, 1, memory_order_relaxed);
 	close(s->fd); /* what is in flight keeps the connection open */

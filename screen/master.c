@@ -202,8 +202,10 @@ generation_new(struct master *m, struct snapshot *snap)
 	g->journal_fd = open_journal(snap);
 	g->seat_count = count;
 	g->tls_channel[0] = g->tls_channel[1] = -1;
-	if (tls && !tlsproxy_channel(g->tls_channel))
+	if (tls && !tlsproxy_channel(g->tls_channel)) {
+		g->seat_count = snap->workers;
 		log_error("no channel to the TLS processes: %s; STARTTLS gets 454", strerror(errno));
+	}
 	watch_init_timer(&g->limit, m->loop, on_drain_limit, g);
 	for (unsigned i = 0; i < g->seat_count; i++) {
 		struct seat *seat = &g->seats[i];
@@ -259,13 +261,23 @@ become_worker(const struct seat *seat, int channel, int store_fd)
 	_exit(status);
 }
 
+/* Two descriptors a session; who asked for more sessions than that was told at start. */
+static size_t
+tls_sessions(const struct snapshot *snap)
+{
+	struct rlimit limit;
+	size_t most = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur > 512 ? (limit.rlim_cur - 256) / 2 : 128;
+
+	return snap->sessions_max < most ? snap->sessions_max : most;
+}
+
 static _Noreturn void
 become_tlsproxy(const struct seat *seat)
 {
 	const struct generation *g = seat->generation;
 	struct tlsproxy_process process = { .conf = g->snap->tls, .tickets = tlscare_tickets(g->master->care),
 		.channels = &g->tls_channel[1], .channel_count = 1, .user = g->snap->user,
-		.session_limit = g->snap->sessions_max };
+		.session_limit = tls_sessions(g->snap) };
 
 	loop_abandon(&g->master->loop);
 	close(g->tls_channel[0]); /* or we would wait for ourselves at the end */

@@ -50,7 +50,7 @@ memory_get(struct session *s, struct record *out)
 
 	s->pooled = w->pools != NULL && pools_find(w->pools, &s->peer.addr, &key, &listed_only);
 	s->listed_only = listed_only;
-	return !screening_failed(&s->sc) && s->client->sessions == 1 && w->store != NULL &&
+	return !screening_failed(&s->sc) && s->client->screened == 1 && w->store != NULL &&
 	       store_get(w->store, &key, out, loop_wall_s(w->loop));
 }
 

@@ -214,7 +214,7 @@ join(struct session *s)
 	struct slot *slot = s->worker->slot;
 
 	session_conclude(s);
-	s->handed = true;
+	session_handed(s);
 	s->relayed = true;
 	atomic_fetch_add_explicit(&slot->relayed, 1, memory_order_relaxed);
 	tally_add(slot, CELL_HANDOFFS + HANDOFF_OK, 1);

@@ -211,6 +211,13 @@ session_conclude(struct session *s)
 		s->verdict = c.pass == PASS_NEW || (c.pass == PASS_NONE && s->sc.is_new) ? V_PASS_NEW : V_PASS_OLD;
 }
 
+void
+session_handed(struct session *s)
+{
+	s->handed = true;
+	s->client->screened--;
+}
+
 const char *
 elapsed_text(int64_t us, unsigned decimals_max, char out[24])
 {

@@ -95,6 +95,7 @@ struct client {
 	struct map_node node;
 	struct addr addr;
 	unsigned sessions;
+	unsigned screened; /* of those, not yet the backend's: what they earned may not be stored yet */
 	struct crowd *crowd; /* the neighbours it is counted with; null: it stands for itself */
 	unsigned passes; /* PASS NEW conditions seen in this group of sessions */
 	struct record stamps;
@@ -150,6 +151,8 @@ enum state session_finish(struct session *, enum reply final, enum verdict);
 enum state session_hangup(struct session *);
 /* PASS line, record written: once, on the way to the gate or to the end. */
 void session_conclude(struct session *);
+/* The client is the backend's now: nothing this session does concerns its client's others any more. */
+void session_handed(struct session *);
 /* The process ends: 421 where SMTP allows it, then the end. */
 void session_stop(struct session *);
 /* gatehouse_session_time_limit went by: logged, 421, the end. */

@@ -58,7 +58,7 @@ check_memory(struct session *s)
 
 	s->known = memory_get(s, &stored);
 	if (!screening_begin(&s->sc, memory_policy(s), &c->stamps, s->known ? &stored : NULL,
-		c->sessions > 1, loop_wall_s(w->loop)))
+		c->screened > 1, loop_wall_s(w->loop)))
 		return S_STAY;
 	log_plain(s, EV_PASS_OLD);
 	s->verdict = V_PASS_OLD;

@@ -90,6 +90,7 @@ worker_admit(struct worker *w, struct session *s)
 		map_add(&w->by_addr, &c->node, hash);
 	}
 	c->sessions++;
+	c->screened++;
 	if (c->crowd != NULL)
 		c->crowd->sessions++;
 	s->client = c;
@@ -122,6 +123,8 @@ worker_dismiss(struct worker *w, struct session *s)
 		pool_give(w->crowds, c->crowd);
 		c->crowd = NULL;
 	}
+	if (!s->handed)
+		c->screened--;
 	if (--c->sessions == 0) {
 		map_del(&w->by_addr, &c->node);
 		pool_give(w->clients, c);
