@@ -192,8 +192,9 @@ own_reloads(const struct view *v, const char *name, struct buf *b)
 static void
 put_process(const char *name, struct buf *b, const char *role, unsigned number, uint64_t value)
 {
-	buf_printf(b, "%s{role=\"%s\",number=\"%u\"} %llu\n", name, role, number,
-	    (unsigned long long)value);
+	if (value > 0) /* 0: the kernel does not let us look */
+		buf_printf(b, "%s{role=\"%s\",number=\"%u\"} %llu\n", name, role, number,
+		    (unsigned long long)value);
 }
 
 /* One process a place: a draining worker would have the labels of the one that serves. */
