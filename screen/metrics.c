@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "screen/console_inner.h"
@@ -236,6 +237,20 @@ static void
 own_memory(const struct view *v, const char *name, struct buf *b)
 {
 	each_process(v, name, b, resident);
+}
+
+static void
+own_store(const struct view *v, const char *name, struct buf *b)
+{
+	char path[1024];
+	struct buf p = BUF(path);
+	struct stat st;
+
+	if (v->snap == NULL || v->snap->store_path == NULL)
+		return;
+	buf_printf(&p, "%s/data.mdb", v->snap->store_path);
+	if (stat(path, &st) == 0)
+		put_value(b, name, (uint64_t)st.st_blocks * 512);
 }
 
 static void

@@ -190,6 +190,8 @@ snapshot_load(const char *dir, const struct rules_override *overrides, size_t co
 	snap->tls = tlsproxy_conf_load(snap->rules, time(NULL), diag);
 	snap->access = access_list_load(snap->rules, diag);
 	policy_rules_load(&snap->policy, snap->rules, dnsbl_domain_count(snap->sites), diag);
+	if (snap->policy.shadow_veto) /* everything in the shadow: 450 would be a refusal, too */
+		snap->continues = true;
 	snap->policy_listed = snap->policy;
 	policy_rules_listed_only(&snap->policy_listed);
 	snap->share = share_rules_load(snap->rules, diag);

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/log.h"
 #include "screen/engine.h"
 #include "screen/journal.h"
 #include "screen/shared.h"
@@ -34,6 +35,8 @@ static const char *const result_words[RESULTS] = { "pass", "fail", "shadow", "un
 static const char *const memory_words[2] = { "miss", "hit" };
 static const char *const handoff_words[HANDOFF_OUTCOMES] = { "ok", "no_connect", "no_pass",
 	"timeout" };
+static const char *const share_words[SHARE_OPS] = { "asked", "found", "late", "put", "lost",
+	"broken" };
 static const char *const tls_words[TLS_VERSIONS] = { "TLSv1.3", "TLSv1.2", "older", "failed" };
 static const char *const list_words[LIST_RESULTS] = { "listed", "clear", "failed", "distrusted",
 	"skipped", "late" };
@@ -81,6 +84,7 @@ static const struct {
 	[LABELS_MEMORY] = { { "result" }, { memory_words }, 1 },
 	[LABELS_HANDOFF] = { { "outcome" }, { handoff_words }, 1 },
 	[LABELS_TLS_VERSION] = { { "version" }, { tls_words }, 1 },
+	[LABELS_SHARE] = { { "operation" }, { share_words }, 1 },
 	[LABELS_CIPHER] = { { "cipher" }, { ciphers }, 1 },
 	[LABELS_LIST] = { { "list" }, { NULL }, 1 },
 	[LABELS_LIST_HEALTH] = { { "list", "state" }, { NULL, list_states }, LIST_STATES },
@@ -306,7 +310,7 @@ tally_lists(const struct session *s)
 	}
 }
 
-void
+static void
 tally_health(const struct worker *w)
 {
 	size_t count = dnsbl_domain_count(w->snap->sites);
@@ -320,6 +324,27 @@ tally_health(const struct worker *w)
 		for (unsigned k = 0; k < LIST_STATES; k++)
 			tally_set(w->slot, first + k, k == h->state);
 	}
+}
+
+static void
+tally_share(const struct worker *w)
+{
+	struct share_stats s = share_stats(w->share);
+	const uint64_t counts[SHARE_OPS] = { s.asked, s.found, s.late, s.put, s.lost, s.broken };
+
+	tally_set(w->slot, CELL_SHARE_UP, s.up);
+	for (unsigned i = 0; i < SHARE_OPS; i++)
+		tally_set(w->slot, CELL_SHARE + i, counts[i]);
+}
+
+void
+tally_worker(const struct worker *w)
+{
+	tally_health(w);
+	if (w->share != NULL)
+		tally_share(w);
+	tally_set(w->slot, CELL_LOG_LOST, log_lost());
+	tally_set(w->slot, CELL_RECORDS_LOST, journal_lost());
 }
 
 void

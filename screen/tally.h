@@ -26,6 +26,15 @@ enum reason {
 const char *reason_word(enum reason);
 
 enum lack { LACK_SESSIONS, LACK_DESCRIPTORS, LACKS };
+enum share_op {
+	SHARE_ASKED,
+	SHARE_FOUND,
+	SHARE_LATE,
+	SHARE_PUT,
+	SHARE_LOST,
+	SHARE_BROKEN,
+	SHARE_OPS
+};
 enum test_result { RESULT_PASS, RESULT_FAIL, RESULT_SHADOW, RESULT_UNDECIDED, RESULTS };
 enum handoff_outcome {
 	HANDOFF_OK,
@@ -74,6 +83,7 @@ enum labels {
 	LABELS_CIPHER,
 	LABELS_LIST,
 	LABELS_LIST_RESULT,
+	LABELS_SHARE,
 	LABELS_LIST_HEALTH,
 };
 struct metric {
@@ -100,8 +110,9 @@ void tally_time(struct slot *, enum cell histogram, unsigned i, int64_t us);
 unsigned tally_cipher(const char *name); /* 0 .. CIPHERS-1, the last for all others */
 enum tls_version tally_tls_version(const char *protocol); /* "TLSv1.3" */
 
-/* After a turn of the loop: what this worker thinks of each list. */
-void tally_health(const struct worker *);
+/* After a turn of the loop: what this worker thinks of each list, what it lost, how sharing does.
+ */
+void tally_worker(const struct worker *);
 
 /* What decided this session; final at its end. */
 enum reason session_reason(const struct session *);

@@ -364,9 +364,7 @@ after_turn(void *arg)
 	log_flush();
 	if (w->store != NULL)
 		store_reader_flush(w->store);
-	tally_health(w);
-	tally_set(w->slot, CELL_LOG_LOST, log_lost());
-	tally_set(w->slot, CELL_RECORDS_LOST, journal_lost());
+	tally_worker(w);
 	leave_when_empty(w);
 }
 
