@@ -23,6 +23,9 @@ struct listen_group {
 bool listen_open(struct listen_group *, const struct endpoint *, size_t workers, struct buf *err);
 void listen_close(struct listen_group *);
 
+/* The worker whose sockets of a group a client's connections are steered to. */
+unsigned listen_owner(const struct addr *client, size_t workers);
+
 /*
  * Takes the sockets that the service manager passed for this address (LISTEN_PID, LISTEN_FDS) into the
  * group, and makes those that are missing. False if none was passed.

@@ -20,6 +20,7 @@
 #include "base/mem.h"
 #include "screen/console.h"
 #include "screen/listen.h"
+#include "screen/mailbox.h"
 #include "screen/master.h"
 #include "screen/notify.h"
 #include "screen/orders.h"
@@ -55,6 +56,7 @@ struct generation {
 	struct snapshot *snap;
 	int journal_fd;
 	int tls_channel[2]; /* -1: no TLS */
+	int mail[WORKERS_MAX][2]; /* screen/mailbox.h; -1: not needed */
 	enum { GEN_BEGUN, GEN_SERVING, GEN_DRAINING } phase;
 	struct generation *next;
 	struct watch limit; /* of the drain */
@@ -190,6 +192,29 @@ open_journal(const struct snapshot *snap)
 	return fd;
 }
 
+/* Only clients behind a proxy may have to change the worker. */
+static void
+open_mailboxes(struct generation *g)
+{
+	bool proxy = false;
+
+	for (size_t i = 0; i < g->snap->listener_count; i++)
+		proxy = proxy || g->snap->listeners[i].proxy;
+	for (size_t i = 0; i < WORKERS_MAX; i++)
+		if (!proxy || g->snap->workers < 2 || i >= g->snap->workers || !mailbox_open(g->mail[i]))
+			g->mail[i][0] = g->mail[i][1] = -1;
+}
+
+static void
+close_mailboxes(struct generation *g)
+{
+	for (size_t i = 0; i < WORKERS_MAX; i++)
+		if (g->mail[i][0] >= 0) {
+			close(g->mail[i][0]);
+			close(g->mail[i][1]);
+		}
+}
+
 static struct generation *
 generation_new(struct master *m, struct snapshot *snap)
 {
@@ -200,6 +225,7 @@ generation_new(struct master *m, struct snapshot *snap)
 	g->master = m;
 	g->snap = snap;
 	g->journal_fd = open_journal(snap);
+	open_mailboxes(g);
 	g->seat_count = count;
 	g->tls_channel[0] = g->tls_channel[1] = -1;
 	if (tls && !tlsproxy_channel(g->tls_channel)) {
@@ -232,6 +258,7 @@ static void
 generation_free(struct generation *g)
 {
 	close_tls_channel(g);
+	close_mailboxes(g);
 	for (size_t i = 0; i < g->seat_count; i++)
 		watch_stop(&g->seats[i].again);
 	watch_stop(&g->limit);
@@ -250,6 +277,9 @@ become_worker(const struct seat *seat, int channel, int store_fd)
 		.shared = m->shared, .slot = seat->slot, .orders_fd = channel, .store_fd = store_fd,
 		.journal_fd = seat->generation->journal_fd, .tls_fd = seat->generation->tls_channel[0] };
 
+	start.mail_in = seat->generation->mail[seat->number][1];
+	for (size_t i = 0; i < start.snap->workers; i++)
+		start.mail_out[i] = seat->generation->mail[i][0];
 	loop_abandon(&m->loop);
 	for (size_t i = 0; i < start.snap->listener_count; i++) {
 		const struct listen_group *g = find_group(m, &start.snap->listeners[i].at);

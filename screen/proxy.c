@@ -8,6 +8,8 @@
 #include "base/log.h"
 #include "screen/engine.h"
 #include "screen/proxy.h"
+#include "screen/listen.h"
+#include "screen/mailbox.h"
 #include "screen/worker.h"
 
 #define V1_START "PROXY "
@@ -206,6 +208,19 @@ keep_piece(struct session *s, struct span all)
 	return S_STAY;
 }
 
+/* True if the client is another worker's from here on. */
+static bool
+passed_on(const struct session *s)
+{
+	const struct worker *w = s->worker;
+	const struct letter letter = { s->peer, s->local };
+
+	if (w->mail_in < 0 || w->draining)
+		return false;
+	unsigned owner = listen_owner(&s->peer.addr, w->snap->workers);
+	return owner != w->number && mailbox_put(w->mail_out[owner], &letter, s->fd);
+}
+
 static enum state
 finish_header(struct session *s, enum proxy_result result, const struct endpoint *client,
     const struct endpoint *server)
@@ -216,7 +231,7 @@ finish_header(struct session *s, enum proxy_result result, const struct endpoint
 	}
 	engine_free(s);
 	proxy_leave(s);
-	return S_DOOR;
+	return passed_on(s) ? S_END : S_DOOR;
 }
 
 enum state

@@ -141,7 +141,6 @@ session_birth(struct worker *w, int fd, const struct endpoint *peer, const struc
 		close(fd);
 		return;
 	}
-	tally_add(w->slot, CELL_ACCEPTED, 1);
 	s->worker = w;
 	s->fd = fd;
 	s->link.fd = -1;

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "screen/engine.h"
 #include "screen/journal.h"
+#include "screen/mailbox.h"
 #include "screen/orders.h"
 #include "screen/promise.h"
 #include "screen/relay.h"
@@ -20,6 +21,7 @@
 #include "screen/worker.h"
 
 #define ACCEPTS_A_TURN 64 /* then others get their turn */
+#define LINGER_MS 500
 #define HANDOFF_LIMIT_US (100 * INT64_C(1000000))
 
 static bool
@@ -103,7 +105,7 @@ worker_admit(struct worker *w, struct session *s)
 static void
 leave_when_empty(struct worker *w)
 {
-	if (w->draining && pool_used(w->sessions) == 0)
+	if (w->draining && pool_used(w->sessions) == 0 && !watch_active(&w->linger))
 		loop_stop(w->loop);
 }
 
@@ -174,6 +176,7 @@ welcome(struct listening *l, int fd, const struct sockaddr_storage *from)
 		close(fd);
 		return;
 	}
+	tally_add(l->worker->slot, CELL_ACCEPTED, 1);
 	session_birth(l->worker, fd, &peer, &local, l->rules->proxy);
 }
 
@@ -216,8 +219,11 @@ stop_listening(struct worker *w)
 static void
 drain(struct worker *w)
 {
-	if (!w->draining)
+	if (!w->draining) {
 		stop_listening(w);
+		if (w->mail_in >= 0) /* the others hear of it at their own time */
+			watch_start_once(&w->linger, LINGER_MS);
+	}
 	w->draining = true;
 	leave_when_empty(w);
 }
@@ -292,6 +298,38 @@ on_orders(int fd, short what, void *arg)
 	} else if (order.kind == ORDER_LIST) {
 		list_sessions(w, &order);
 	}
+}
+
+/* A proxy's client of whom another worker read the PROXY header. */
+static void
+on_mail(int fd, short what, void *arg)
+{
+	struct worker *w = arg;
+	struct letter letter;
+	int client;
+
+	(void)what;
+	for (int i = 0; i < ACCEPTS_A_TURN && mailbox_take(fd, &letter, &client); i++)
+		session_birth(w, client, &letter.peer, &letter.local, false);
+}
+
+static void
+on_linger(int fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	leave_when_empty(arg);
+}
+
+static void
+open_mailbox(struct worker *w, const struct worker_start *start)
+{
+	watch_init_timer(&w->linger, w->loop, on_linger, w);
+	w->mail_in = start->mail_in;
+	w->mail_out = start->mail_out;
+	if (w->mail_in < 0)
+		return;
+	watch_init(&w->mail, w->loop, w->mail_in, WATCH_READ, on_mail, w);
+	watch_start(&w->mail);
 }
 
 static void
@@ -425,7 +463,7 @@ lock_jail(const struct worker *w)
 static void
 keep_only(const struct worker_start *start)
 {
-	int keep[LISTENERS_MAX + 5];
+	int keep[LISTENERS_MAX + WORKERS_MAX + 6];
 	size_t n = 0;
 
 	for (size_t i = 0; i < start->snap->listener_count; i++)
@@ -434,6 +472,9 @@ keep_only(const struct worker_start *start)
 	keep[n++] = start->store_fd;
 	keep[n++] = start->journal_fd;
 	keep[n++] = start->tls_fd;
+	keep[n++] = start->mail_in;
+	for (size_t i = 0; start->mail_in >= 0 && i < start->snap->workers; i++)
+		keep[n++] = start->mail_out[i];
 	keep[n++] = log_fd();
 	fd_close_others(keep, n);
 }
@@ -486,6 +527,7 @@ worker_main(const struct worker_start *start)
 	on_watchdog(-1, 0, &w);
 	watch_init_signal(&w.term, w.loop, SIGTERM, on_term, &w);
 	watch_start(&w.term);
+	open_mailbox(&w, start);
 	start_listening(&w, start);
 	loop_after_turn(w.loop, after_turn, &w);
 	if (!order_send(w.orders_fd, &(struct order){ .kind = ORDER_READY }))

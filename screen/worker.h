@@ -37,6 +37,9 @@ struct worker {
 	struct deadline_queue limits[LIMITS][2]; /* [stressed] */
 	struct deadline_queue whole;             /* sessions in the engine: gatehouse_session_time_limit */
 	bool draining;
+	int mail_in;         /* clients passed on by others; -1: there is no proxy */
+	const int *mail_out; /* by worker */
+	struct watch mail, linger;
 	int tls_fd;   /* for tlsproxy_start(); -1: no TLS */
 	int spare_fd; /* given up to answer 421 when descriptors run out */
 	uint64_t next_id;
@@ -56,6 +59,8 @@ struct worker_start {
 	int orders_fd;                 /* screen/orders.h */
 	int store_fd;                  /* way to the store's writer; -1: no memory */
 	int journal_fd;                /* session records; -1: none */
+	int mail_in;                   /* screen/mailbox.h; -1: none */
+	int mail_out[WORKERS_MAX];     /* by worker */
 	int tls_fd;                    /* way to the tlsproxy processes; -1: no TLS */
 };
 

@@ -77,7 +77,7 @@ fake_worker_new(const struct rules_override *extra, size_t count)
 	w->crowds = pool_new(w->snap->sessions_max, sizeof(struct crowd));
 	w->engines = pool_new(w->snap->sessions_max, engine_size(w->snap));
 	w->relays = pool_new(w->snap->sessions_max, relay_size());
-	w->tls_fd = w->orders_fd = w->spare_fd = -1;
+	w->tls_fd = w->orders_fd = w->spare_fd = w->mail_in = -1;
 	map_init(&w->by_addr, 16);
 	map_init(&w->by_net, 16);
 	for (int limit = LIMIT_NONE + 1; limit < LIMITS; limit++)

@@ -154,6 +154,30 @@ proxy_header_body()
 	gatehouse_stop
 }
 
+# Whichever proxy it comes through, a client is one worker's: that to which it would be steered itself.
+system_case proxied_to_their_workers
+proxied_to_their_workers_body()
+{
+	local i client
+	setup
+	engine_conf <<-END
+	gatehouse_listen = { $addr:2526, proxy=yes }, $addr:2525
+	gatehouse_proxy_networks = 127.77.0.0/16
+	END
+	gatehouse_start
+	for i in 1 2 3 4 5 6; do
+		client=127.1.7.$i
+		atf_check -o ignore talk -s "$client" "$addr:2525" 220- close
+		atf_check -o ignore talk -s "127.77.0.$i" "$addr:2526" "> PROXY TCP4 $client 198.51.100.2 4711 25" 220- close
+		atf_check -o ignore talk -s "127.77.1.$i" "$addr:2526" "> PROXY TCP4 $client 198.51.100.2 4711 25" 220- close
+	done
+	wait_for 5 sh -c 'test "$(wc -l <records)" -ge 18'
+	sed 's/.*"client":"\([^"]*\)".*"worker":\([0-9]*\).*/\1 \2/' records | sort -u >owners
+	atf_check_equal 6 "$(wc -l <owners)"
+	atf_check_equal 2 "$(awk '{ print $2 }' owners | sort -u | wc -l)"
+	gatehouse_stop
+}
+
 # A /64 is one client.
 system_case limit_by_network
 limit_by_network_body()
@@ -198,7 +222,7 @@ quiet_after_teaser_body()
 
 atf_init_test_cases()
 {
-	for name in starttls starttls_injection tls_required tarpit session_limit proxy_header limit_by_network \
+	for name in starttls starttls_injection tls_required tarpit session_limit proxy_header proxied_to_their_workers limit_by_network \
 	    quiet_after_teaser; do
 		atf_add_test_case $name
 	done
