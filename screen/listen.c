@@ -183,3 +183,53 @@ listen_inherit(struct listen_group *g, const struct endpoint *at, size_t workers
 	}
 	return complete(g, workers, err);
 }
+
+const struct listen_group *
+listen_set_find(const struct listen_set *set, const struct endpoint *at)
+{
+	for (size_t i = 0; i < set->count; i++)
+		if (set->groups[i].at.port == at->port && addr_equal(&set->groups[i].at.addr, &at->addr))
+			return &set->groups[i];
+	return NULL;
+}
+
+bool
+listen_set_open(struct listen_set *set, struct listener *listeners, size_t count, size_t workers, struct buf *err)
+{
+	size_t before = set->count;
+
+	for (size_t i = 0; i < count; i++) {
+		struct endpoint *at = &listeners[i].at;
+		if (listen_set_find(set, at) != NULL)
+			continue;
+		struct listen_group *g = &set->groups[set->count];
+		if (!listen_inherit(g, at, workers, err) && (err->len > 0 || !listen_open(g, at, workers, err))) {
+			while (set->count > before)
+				listen_close(&set->groups[--set->count]);
+			return false;
+		}
+		*at = g->at;
+		set->count++;
+	}
+	return true;
+}
+
+static bool
+needed(const struct listen_group *g, const struct listener *listeners, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (g->at.port == listeners[i].at.port && addr_equal(&g->at.addr, &listeners[i].at.addr))
+			return true;
+	return false;
+}
+
+void
+listen_set_trim(struct listen_set *set, const struct listener *listeners, size_t count)
+{
+	for (size_t i = set->count; i-- > 0;) {
+		if (needed(&set->groups[i], listeners, count))
+			continue;
+		listen_close(&set->groups[i]);
+		set->groups[i] = set->groups[--set->count];
+	}
+}

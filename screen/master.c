@@ -73,8 +73,7 @@ struct master {
 	struct sinkhole *sink;
 	struct spawner *spawner;
 	struct console *console;
-	struct listen_group groups[LISTENERS_MAX];
-	size_t group_count;
+	struct listen_set listening;
 	struct generation *serving, *begun, *draining; /* draining: a list */
 	struct watch hup, term, intr, child, stop_limit;
 	bool stopping, failed;
@@ -125,54 +124,23 @@ raise_limits(const struct snapshot *snap)
 		    (unsigned long long)limit.rlim_max);
 }
 
-static struct listen_group *
-find_group(struct master *m, const struct endpoint *at)
-{
-	for (size_t i = 0; i < m->group_count; i++)
-		if (m->groups[i].at.port == at->port && addr_equal(&m->groups[i].at.addr, &at->addr))
-			return &m->groups[i];
-	return NULL;
-}
-
-/* Opens what the snapshot asks for and we do not have. On failure what was opened is closed again. */
+/* False after a logged reason: then we have what we had. */
 static bool
 open_listeners(struct master *m, struct snapshot *snap)
 {
-	size_t before = m->group_count;
 	char reason[256];
 	struct buf err = BUF(reason);
 
-	for (size_t i = 0; i < snap->listener_count; i++) {
-		struct endpoint *at = &snap->listeners[i].at;
-		if (find_group(m, at) != NULL)
-			continue;
-		assert(m->group_count < LISTENERS_MAX);
-		struct listen_group *g = &m->groups[m->group_count];
-		if (!listen_inherit(g, at, snap->workers, &err) &&
-		    (err.len > 0 || !listen_open(g, at, snap->workers, &err))) {
-			log_error("%s", reason);
-			while (m->group_count > before)
-				listen_close(&m->groups[--m->group_count]);
-			return false;
-		}
-		*at = g->at; /* with the port chosen for port 0 */
-		m->group_count++;
-	}
-	return true;
+	if (listen_set_open(&m->listening, snap->listeners, snap->listener_count, snap->workers, &err))
+		return true;
+	log_error("%s", reason);
+	return false;
 }
 
 static void
 close_unused_listeners(struct master *m, const struct snapshot *snap)
 {
-	for (size_t i = m->group_count; i-- > 0;) {
-		bool used = false;
-		for (size_t k = 0; snap != NULL && k < snap->listener_count; k++)
-			used = used || find_group(m, &snap->listeners[k].at) == &m->groups[i];
-		if (used)
-			continue;
-		listen_close(&m->groups[i]);
-		m->groups[i] = m->groups[--m->group_count];
-	}
+	listen_set_trim(&m->listening, snap == NULL ? NULL : snap->listeners, snap == NULL ? 0 : snap->listener_count);
 }
 
 static void on_word(int, short, void *);
@@ -282,7 +250,7 @@ become_worker(const struct seat *seat, int channel, int store_fd)
 		start.mail_out[i] = seat->generation->mail[i][0];
 	loop_abandon(&m->loop);
 	for (size_t i = 0; i < start.snap->listener_count; i++) {
-		const struct listen_group *g = find_group(m, &start.snap->listeners[i].at);
+		const struct listen_group *g = listen_set_find(&m->listening, &start.snap->listeners[i].at);
 		assert(g != NULL && seat->number < g->count);
 		start.listen_fds[i] = g->fds[seat->number];
 	}
