@@ -148,10 +148,12 @@ gather_ended(struct console *c, int64_t now_s)
 	static struct session_row rows[ROWS_A_TICK];
 	const struct shared *sh = master_shared(c->master);
 
-	for (uint32_t i = 0, n = sh == NULL ? 0 : sh->slots_used; i < n; i++) {
+	for (uint32_t i = 0, n = sh == NULL ? 0 : shared_used(sh); i < n; i++) {
 		size_t count = shared_ended(&sh->slots[i], &c->seen[i], rows, ROWS_A_TICK);
-		for (size_t k = 0; k < count; k++)
+		for (size_t k = 0; k < count; k++) {
+			row_tame(&rows[k]);
 			note_ended(c, &rows[k], now_s);
+		}
 	}
 }
 
@@ -311,9 +313,11 @@ console_rows(struct console *c, const struct order *order)
 
 	if (!l->under_way || order->tag != l->tag)
 		return;
-	for (unsigned i = 0; i < order->count && l->count < LIVE_MAX; i++)
-		l->rows[l->count++] = order->rows[i];
-	if (order->last && --l->waiting == 0)
+	for (unsigned i = 0; i < order->count && l->count < LIVE_MAX; i++) {
+		l->rows[l->count] = order->rows[i];
+		row_tame(&l->rows[l->count++]);
+	}
+	if (order->last && l->waiting > 0 && --l->waiting == 0)
 		listing_done(c);
 }
 

@@ -337,9 +337,9 @@ put_recent_row(const struct session_row *r, struct buf *b)
 {
 	char addr[ADDR_TEXT_SIZE], clock[16];
 	time_t born = (time_t)(r->wall_ms / 1000);
-	struct tm tm;
+	struct tm tm = { 0 };
 
-	localtime_r(&born, &tm);
+	(void)localtime_r(&born, &tm);
 	strftime(clock, sizeof clock, "%H:%M:%S", &tm);
 	buf_printf(b,
 	    "<tr><td class=\"faint\">%s</td><td><code>%s</code></td><td><span class=\"pill "

@@ -81,6 +81,28 @@ row_word(const struct session_row *r)
 }
 
 static void
+tame(uint8_t *value, unsigned end)
+{
+	if (*value >= end)
+		*value = 0;
+}
+
+void
+row_tame(struct session_row *r)
+{
+	tame(&r->state, STATES);
+	tame(&r->verdict, VERDICTS);
+	tame(&r->reason, REASONS);
+	tame(&r->would, REASONS);
+	if (r->client.addr.family != 6)
+		r->client.addr.family = 4;
+	if (r->server.addr.family != 6)
+		r->server.addr.family = 4;
+	r->list[sizeof r->list - 1] = '\0';
+	r->helo[sizeof r->helo - 1] = '\0';
+}
+
+static void
 put_text(struct buf *b, const char *name, const char *value)
 {
 	buf_printf(b, ",\"%s\":\"", name);

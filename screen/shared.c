@@ -54,12 +54,21 @@ sum(const struct shared *sh, size_t gauge)
 {
 	size_t total = 0;
 
-	for (uint32_t i = 0, n = sh->slots_used; i < n; i++) {
+	for (uint32_t i = 0, n = shared_used(sh); i < n; i++) {
 		const char *slot = (const char *)&sh->slots[i];
 		const _Atomic uint32_t *at = (const void *)(slot + gauge);
 		total += atomic_load_explicit(at, memory_order_relaxed);
 	}
 	return total;
+}
+
+/* Workers can write there; nobody shall be led beyond the end. */
+uint32_t
+shared_used(const struct shared *sh)
+{
+	uint32_t n = sh->slots_used;
+
+	return n < SLOTS_MAX ? n : SLOTS_MAX;
 }
 
 size_t
@@ -123,7 +132,7 @@ shared_tarpit(const struct shared *sh)
 {
 	size_t sum = 0;
 
-	for (uint32_t i = 0, n = sh->slots_used; i < n; i++)
+	for (uint32_t i = 0, n = shared_used(sh); i < n; i++)
 		sum += atomic_load_explicit(&sh->slots[i].tarpit, memory_order_relaxed);
 	return sum;
 }

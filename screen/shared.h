@@ -44,6 +44,7 @@ struct shared *shared_new(void); /* mapped shared: survives fork */
 void shared_free(struct shared **);
 struct slot *shared_take(struct shared *);        /* null when all are taken */
 void shared_give(struct shared *, struct slot *); /* its process is gone; its counts were folded */
+uint32_t shared_used(const struct shared *); /* slots ever taken */
 size_t shared_check_queue(const struct shared *);
 size_t shared_post_queue(const struct shared *);
 size_t shared_relayed(const struct shared *);

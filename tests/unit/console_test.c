@@ -198,6 +198,26 @@ ATF_TC_BODY(offenders, tc)
 	ATF_CHECK_EQ(1, offenders_top(&o, top, 1));
 }
 
+/* A worker in a stranger's hands. */
+ATF_TC_WITHOUT_HEAD(wild_rows);
+ATF_TC_BODY(wild_rows, tc)
+{
+	struct session_row r;
+	char text[2048];
+
+	for (int byte = 0; byte < 256; byte++)
+		for (int ended = 0; ended < 2; ended++) {
+			struct buf b = BUF(text), j = BUF(text);
+			memset(&r, byte, sizeof r);
+			r.ended = (uint8_t)ended;
+			row_tame(&r);
+			row_line(&r, &b);
+			ATF_CHECK(!b.cut);
+			row_json(&r, &j);
+			ATF_CHECK(!j.cut && j.len > 0 && text[j.len - 1] == '}');
+		}
+}
+
 static void
 show(struct slot *slot, unsigned count)
 {
@@ -258,6 +278,7 @@ ATF_TP_ADD_TCS(tp)
 	ATF_TP_ADD_TC(tp, labels);
 	ATF_TP_ADD_TC(tp, histograms);
 	ATF_TP_ADD_TC(tp, offenders);
+	ATF_TP_ADD_TC(tp, wild_rows);
 	ATF_TP_ADD_TC(tp, ended_sessions);
 	ATF_TP_ADD_TC(tp, orders);
 	return atf_no_error();
