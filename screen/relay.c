@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -13,10 +14,14 @@
 #include "screen/relay.h"
 #include "screen/worker.h"
 
-/* One direction. What its receiver does not take yet stays in the sender's socket. */
+/* One direction. What its receiver does not take yet stays in the sender's socket, or in a pipe. */
 struct flow {
-	bool full; /* the receiver takes no more for now */
-	bool over; /* the sender has ended, or the receiver is gone */
+	bool full;     /* the receiver takes no more for now */
+	bool over;     /* the sender has ended, or the receiver is gone */
+	bool bulk;     /* the last round moved much: splice(2) pays */
+	bool has_pipe; /* that still holds something */
+	int pipe[2];
+	size_t piped;
 };
 
 enum replay_step { AWAIT_GREETING, AWAIT_XCLIENT, AWAIT_HELO, AWAIT_MAIL, AWAIT_RCPT };
@@ -64,11 +69,20 @@ begin(struct session *s)
 	return true;
 }
 
+static void
+close_pipe(int pipe[2])
+{
+	close(pipe[0]);
+	close(pipe[1]);
+}
+
 void
 relay_free(struct session *s)
 {
 	if (s->relay == NULL)
 		return;
+	if (s->relay->up.has_pipe)
+		close_pipe(s->relay->up.pipe);
 	watch_stop(&s->relay->client_in);
 	watch_stop(&s->relay->client_out);
 	watch_stop(&s->relay->backend_in);
@@ -368,7 +382,8 @@ discard(int fd, char *bytes, size_t len, bool tcp)
 
 struct end {
 	int fd;
-	bool tcp;
+	bool tcp;    /* knows MSG_TRUNC */
+	bool splice; /* what it brings may be spliced */
 };
 
 enum moved { MOVED, NOTHING, SENDER_ENDED, SENDER_BROKE, RECEIVER_BROKE };
@@ -378,7 +393,7 @@ enum moved { MOVED, NOTHING, SENDER_ENDED, SENDER_BROKE, RECEIVER_BROKE };
  * reader holds back its sender without a byte of ours.
  */
 static enum moved
-move_bytes(struct flow *f, struct end from, struct end to)
+copy_bytes(struct flow *f, struct end from, struct end to)
 {
 	static char bytes[RELAY_CHUNK];
 	ssize_t n = recv(from.fd, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
@@ -392,9 +407,54 @@ move_bytes(struct flow *f, struct end from, struct end to)
 	if (sent < 0 && errno != EAGAIN && errno != ENOBUFS)
 		return RECEIVER_BROKE;
 	f->full = sent < n;
+	f->bulk = !f->full && from.splice && n >= RELAY_BULK;
 	if (sent > 0 && !discard(from.fd, bytes, (size_t)sent, from.tcp))
 		return SENDER_BROKE;
 	return f->full ? NOTHING : MOVED;
+}
+
+static bool
+fill_pipe(struct flow *f, int from, enum moved *why)
+{
+	if (!f->has_pipe && pipe2(f->pipe, O_NONBLOCK | O_CLOEXEC) != 0) {
+		f->bulk = false;
+		*why = MOVED;
+		return false;
+	}
+	f->has_pipe = true;
+	ssize_t n = splice(from, NULL, f->pipe[1], NULL, RELAY_SPLICE, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	*why = n == 0 ? SENDER_ENDED : errno == EAGAIN ? NOTHING : SENDER_BROKE;
+	if (n > 0)
+		f->bulk = n >= RELAY_BULK;
+	f->piped = n > 0 ? (size_t)n : 0;
+	return n > 0;
+}
+
+/* The same through a pipe, where the kernel moves pages instead of bytes. Both ends do not block, nor does SIGPIPE kill. */
+static enum moved
+splice_bytes(struct flow *f, struct end from, struct end to)
+{
+	enum moved why;
+
+	if (f->piped == 0 && !fill_pipe(f, from.fd, &why))
+		return why;
+	ssize_t n = splice(f->pipe[0], NULL, to.fd, NULL, f->piped, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	if (n == 0 || (n < 0 && errno != EAGAIN))
+		return RECEIVER_BROKE;
+	f->piped -= n > 0 ? (size_t)n : 0;
+	f->full = f->piped > 0;
+	return f->full ? NOTHING : MOVED;
+}
+
+static enum moved
+move_bytes(struct flow *f, struct end from, struct end to)
+{
+	if (f->piped > 0 || f->bulk)
+		return splice_bytes(f, from, to);
+	if (f->has_pipe)
+		close_pipe(f->pipe);
+	f->has_pipe = false;
+	return copy_bytes(f, from, to);
 }
 
 /* Up to so many rounds a turn: others want their share. */
@@ -415,8 +475,9 @@ enum state
 relay_pump(struct session *s)
 {
 	struct relay *r = s->relay;
-	const struct end client = { s->fd, !s->tls };
-	const struct end backend = { s->link.fd, !backend_takes_sockets(&s->worker->snap->backend) };
+	/* Only mail is spliced: what a client leaves unread is not to fill pipes as well as sockets. */
+	const struct end client = { s->fd, !s->tls, !s->tls };
+	const struct end backend = { s->link.fd, !backend_takes_sockets(&s->worker->snap->backend), false };
 
 	/* Once the backend has said its last, nothing more can come of it. */
 	if (pump(&r->down, backend, client) >= SENDER_ENDED)

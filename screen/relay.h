@@ -15,6 +15,8 @@
 #include "screen/session.h"
 
 #define RELAY_REPLY_MAX 4096         /* longest reply of the backend to what is replayed */
+#define RELAY_BULK 16384             /* this much at once is spliced from then on */
+#define RELAY_SPLICE (1024 * 1024)
 #define RELAY_CHUNK (128 * 1024)     /* moved at once; one buffer for all sessions of a worker */
 
 /* What the client said to the engine, without line ends; borrowed from it. */
