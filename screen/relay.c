@@ -110,8 +110,8 @@ hang_up(struct session *s)
 }
 
 /*
- * The backend cannot be had. The client passed: what it earned is stored on the way out, and its next visit is
- * direct. A greeting that was begun is finished first (see handoff.c).
+ * The backend cannot be had. The client passed: what it earned is stored on the way out, and its
+ * next visit is direct. A greeting that was begun is finished first (see handoff.c).
  */
 static enum state
 unavailable(struct session *s, const char *why)
@@ -218,7 +218,7 @@ spoke_early(const struct session *s)
 	char byte;
 
 	return screening_deep_due(&s->sc, CHECK_PIPELINING) &&
-	    recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+	       recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
 /* The wires are joined: from now on the session is the backend's. */
@@ -286,8 +286,8 @@ step_on(struct session *s)
 }
 
 /*
- * No welcome. A refusal for good is for the client to hear, unless it was teased: 220- and then 554 would be no
- * reply. One that is busy may have a neighbour that is not.
+ * No welcome. A refusal for good is for the client to hear, unless it was teased: 220- and then 554
+ * would be no reply. One that is busy may have a neighbour that is not.
  */
 static enum state
 not_greeted(struct session *s, int code)
@@ -319,7 +319,7 @@ heard(struct session *s, int code)
 		return unavailable(s, "refuses us");
 	if (last_step_before_client(s))
 		return join(s); /* this greeting is the client's */
-	r->len = 0; /* that was for us */
+	r->len = 0;		/* that was for us */
 	return step_on(s) ? S_STAY : unavailable(s, "takes no command");
 }
 
@@ -357,7 +357,8 @@ replay_read(struct session *s)
 		return broke_off(s, "closed the connection");
 	r->len += (size_t)n;
 	if (backend_reply(r->reply, r->len, &code) == 0)
-		return code < 0 || r->len == sizeof r->reply ? unavailable(s, "does not speak SMTP") : S_STAY;
+		return code < 0 || r->len == sizeof r->reply ? unavailable(s, "does not speak SMTP")
+							     : S_STAY;
 	return heard(s, code);
 }
 
@@ -367,7 +368,8 @@ replay_time(struct session *s)
 	return broke_off(s, "time limit exceeded");
 }
 
-/* Takes from the socket what was already looked at. A stream of the kernel's own (TLS, pass) knows no MSG_TRUNC. */
+/* Takes from the socket what was already looked at. A stream of the kernel's own (TLS, pass) knows
+ * no MSG_TRUNC. */
 static bool
 discard(int fd, char *bytes, size_t len, bool tcp)
 {
@@ -389,8 +391,8 @@ struct end {
 enum moved { MOVED, NOTHING, SENDER_ENDED, SENDER_BROKE, RECEIVER_BROKE };
 
 /*
- * One round one way. Bytes are looked at, sent, and only then taken: no session needs a buffer of its own, and a slow
- * reader holds back its sender without a byte of ours.
+ * One round one way. Bytes are looked at, sent, and only then taken: no session needs a buffer of
+ * its own, and a slow reader holds back its sender without a byte of ours.
  */
 static enum moved
 copy_bytes(struct flow *f, struct end from, struct end to)
@@ -422,7 +424,8 @@ fill_pipe(struct flow *f, int from, enum moved *why)
 		return false;
 	}
 	f->has_pipe = true;
-	ssize_t n = splice(from, NULL, f->pipe[1], NULL, RELAY_SPLICE, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	ssize_t n =
+	    splice(from, NULL, f->pipe[1], NULL, RELAY_SPLICE, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	*why = n == 0 ? SENDER_ENDED : errno == EAGAIN ? NOTHING : SENDER_BROKE;
 	if (n > 0)
 		f->bulk = n >= RELAY_BULK;
@@ -430,7 +433,8 @@ fill_pipe(struct flow *f, int from, enum moved *why)
 	return n > 0;
 }
 
-/* The same through a pipe, where the kernel moves pages instead of bytes. Both ends do not block, nor does SIGPIPE kill. */
+/* The same through a pipe, where the kernel moves pages instead of bytes. Both ends do not block,
+ * nor does SIGPIPE kill. */
 static enum moved
 splice_bytes(struct flow *f, struct end from, struct end to)
 {
@@ -438,7 +442,8 @@ splice_bytes(struct flow *f, struct end from, struct end to)
 
 	if (f->piped == 0 && !fill_pipe(f, from.fd, &why))
 		return why;
-	ssize_t n = splice(f->pipe[0], NULL, to.fd, NULL, f->piped, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	ssize_t n =
+	    splice(f->pipe[0], NULL, to.fd, NULL, f->piped, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	if (n == 0 || (n < 0 && errno != EAGAIN))
 		return RECEIVER_BROKE;
 	f->piped -= n > 0 ? (size_t)n : 0;
@@ -475,9 +480,11 @@ enum state
 relay_pump(struct session *s)
 {
 	struct relay *r = s->relay;
-	/* Only mail is spliced: what a client leaves unread is not to fill pipes as well as sockets. */
+	/* Only mail is spliced: what a client leaves unread is not to fill pipes as well as
+	 * sockets. */
 	const struct end client = { s->fd, !s->tls, !s->tls };
-	const struct end backend = { s->link.fd, !backend_takes_sockets(&s->worker->snap->backend), false };
+	const struct end backend = { s->link.fd, !backend_takes_sockets(&s->worker->snap->backend),
+		false };
 
 	/* Once the backend has said its last, nothing more can come of it. */
 	if (pump(&r->down, backend, client) >= SENDER_ENDED)
@@ -498,7 +505,8 @@ relay_pump(struct session *s)
 	return S_AGAIN;
 }
 
-/* The reply that joined the wires goes first. A client whose socket has no room for it has never read a reply. */
+/* The reply that joined the wires goes first. A client whose socket has no room for it has never
+ * read a reply. */
 enum state
 relay_enter(struct session *s)
 {

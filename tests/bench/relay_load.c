@@ -1,10 +1,10 @@
 /*
  * relay_load: mail through a relay, or straight.
  *
- *	relay_load serve ADDRESS PORT		the lightest SMTP server: takes any mail and forgets it
- *	relay_load send ADDRESS PORT MB FROM	one message; prints seconds from 354 to the last reply
- *	relay_load hold ADDRESS PORT COUNT	so many clients, each of its own address, up to RCPT; prints "held COUNT",
- *						waits for SIGTERM, says QUIT with all and prints "ended COUNT"
+ *	relay_load serve ADDRESS PORT		the lightest SMTP server: takes any mail and forgets
+ *it relay_load send ADDRESS PORT MB FROM	one message; prints seconds from 354 to the last
+ *reply relay_load hold ADDRESS PORT COUNT	so many clients, each of its own address, up to
+ *RCPT; prints "held COUNT", waits for SIGTERM, says QUIT with all and prints "ended COUNT"
  */
 #include "config.h"
 
@@ -40,7 +40,8 @@ die(const char *what)
 static struct sockaddr_in
 place(const char *address, const char *port)
 {
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons((uint16_t)strtoul(port, NULL, 10)) };
+	struct sockaddr_in in = { .sin_family = AF_INET,
+		.sin_port = htons((uint16_t)strtoul(port, NULL, 10)) };
 
 	if (inet_pton(AF_INET, address, &in.sin_addr) != 1)
 		die(address);
@@ -183,8 +184,8 @@ hear(int sock, const char *code)
 
 static const struct {
 	const char *say, *hear;
-} steps[] = { { "", "220" }, { "EHLO client.example\r\n", "250" }, { "MAIL FROM:<a@client.example>\r\n", "250" },
-	{ "RCPT TO:<b@example.org>\r\n", "250" } };
+} steps[] = { { "", "220" }, { "EHLO client.example\r\n", "250" },
+	{ "MAIL FROM:<a@client.example>\r\n", "250" }, { "RCPT TO:<b@example.org>\r\n", "250" } };
 #define STEPS (sizeof steps / sizeof steps[0])
 
 static double
