@@ -265,12 +265,12 @@ choose_server(const struct worker *w)
 }
 
 static bool
-open_by_connecting(struct worker *w, struct backend_link *link)
+open_by_connecting(struct worker *w, struct backend_link *link, uint8_t server)
 {
 	static const int on = 1;
 	struct sockaddr_storage ss;
 
-	link->server = choose_server(w);
+	link->server = server;
 	if (w->servers[link->server].down_until_us != 0)
 		backend_failed(w, link); /* on trial: the others keep away until it greets */
 	socklen_t len = endpoint_to_sockaddr(&w->snap->backend.servers[link->server], &ss);
@@ -294,9 +294,18 @@ backend_open(struct worker *w, const struct backend_client *c, struct backend_li
 {
 	*link = (struct backend_link){ .fd = -1 };
 	if (!backend_takes_sockets(&w->snap->backend))
-		return open_by_connecting(w, link);
+		return open_by_connecting(w, link, choose_server(w));
 	link->fd = open_by_giving(w, c);
 	return link->fd >= 0;
+}
+
+bool
+backend_open_at(struct worker *w, const struct backend_client *c, uint8_t server, struct backend_link *link)
+{
+	if (w->snap->backend.server_count == 0)
+		return backend_open(w, c, link);
+	*link = (struct backend_link){ .fd = -1 };
+	return open_by_connecting(w, link, server);
 }
 
 void

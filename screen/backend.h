@@ -74,6 +74,8 @@ struct backend_server {
 
 /* False with errno, and link->fd -1. */
 bool backend_open(struct worker *, const struct backend_client *, struct backend_link *);
+/* The same, to the server of that number, where there are several to choose from. */
+bool backend_open_at(struct worker *, const struct backend_client *, uint8_t server, struct backend_link *);
 /* The connection was not made, or broke before the backend spoke: others are preferred for a while. */
 void backend_failed(struct worker *, const struct backend_link *);
 /* It greeted. */

@@ -20,9 +20,13 @@ struct promise {
 	struct watch in, out, timer;
 	struct backend_link link;
 	bool xclient_said, ehlo_said;
-	bool known;
-	uint32_t keywords;
-	int64_t size; /* -1: SIZE is not announced */
+	uint8_t server; /* asked now, or next */
+	bool failed;    /* one of this round did not answer */
+	struct answer {
+		bool known;
+		uint32_t keywords;
+		int64_t size; /* -1: SIZE is not announced */
+	} answers[BACKEND_SERVERS_MAX];
 	size_t len;
 	char bytes[4096];
 };
@@ -30,14 +34,25 @@ struct promise {
 /* Our own word stands whatever the backend thinks of it: STARTTLS ends here, and so do enhanced codes we write. */
 #define OURS (KW_BIT(KW_STARTTLS) | KW_BIT(KW_ENHANCEDSTATUSCODES))
 
+/* Whichever server a client comes to keeps what was announced; one that never answered announces nothing. */
 void
 promise_limit(const struct promise *p, uint32_t *keywords, int64_t *size)
 {
+	uint32_t kept = 0;
+	bool known = false;
+
 	if (p == NULL)
 		return;
-	*keywords &= OURS | (p->known ? p->keywords : 0);
-	if (p->known && p->size > 0 && (*size == 0 || p->size < *size))
-		*size = p->size;
+	for (size_t i = 0; i < BACKEND_SERVERS_MAX; i++) {
+		const struct answer *a = &p->answers[i];
+		if (!a->known)
+			continue;
+		kept = known ? kept & a->keywords : a->keywords;
+		known = true;
+		if (a->size > 0 && (*size == 0 || a->size < *size))
+			*size = a->size;
+	}
+	*keywords &= OURS | kept;
 }
 
 void
@@ -59,9 +74,15 @@ promise_parse(const char *reply, uint64_t len, uint32_t *keywords, int64_t *size
 	}
 }
 
+/* On to the next server, or, after the last, to the next round. */
 static void
-finish(struct promise *p, int64_t next_ms)
+finish(struct promise *p)
 {
+	bool more = (size_t)p->server + 1 < p->worker->snap->backend.server_count;
+	int64_t next_ms = more ? 0 : p->failed ? ASK_AGAIN_MS : ASK_EVERY_MS;
+
+	p->failed = p->failed && more;
+	p->server = more ? (uint8_t)(p->server + 1) : 0;
 	watch_stop(&p->in);
 	watch_stop(&p->out);
 	backend_close(p->worker, &p->link);
@@ -74,10 +95,11 @@ failed(struct promise *p)
 	static struct log_limit limit;
 	unsigned held;
 
-	if (!p->known && log_allowed(&limit, loop_now_us(p->worker->loop), &held))
+	if (!p->answers[p->server].known && log_allowed(&limit, loop_now_us(p->worker->loop), &held))
 		log_warning("backend %s does not answer EHLO: its extensions are not announced",
 		    p->worker->snap->backend.name);
-	finish(p, ASK_AGAIN_MS);
+	p->failed = true;
+	finish(p);
 }
 
 static struct backend_client
@@ -124,10 +146,11 @@ learned(struct promise *p, size_t len)
 	struct buf b = { quit, sizeof quit - 1, sizeof quit, false };
 
 	backend_works(p->worker, &p->link);
-	promise_parse(p->bytes, len, &p->keywords, &p->size);
-	p->known = true;
+	struct answer *a = &p->answers[p->server];
+	promise_parse(p->bytes, len, &a->keywords, &a->size);
+	a->known = true;
 	say(p, &b);
-	finish(p, ASK_EVERY_MS);
+	finish(p);
 }
 
 static void
@@ -196,7 +219,9 @@ on_timer(int fd, short what, void *arg)
 	const struct backend_client c = ourselves(p);
 
 	(void)fd, (void)what;
-	if (p->link.fd >= 0 || !backend_open(p->worker, &c, &p->link)) {
+	if (p->link.fd >= 0)
+		backend_failed(p->worker, &p->link);
+	if (p->link.fd >= 0 || !backend_open_at(p->worker, &c, p->server, &p->link)) {
 		failed(p);
 		return;
 	}

@@ -14,10 +14,10 @@
 #include "base/text.h"
 #include "screen/session.h"
 
-#define RELAY_REPLY_MAX 4096         /* longest reply of the backend to what is replayed */
-#define RELAY_BULK 16384             /* this much at once is spliced from then on */
+#define RELAY_REPLY_MAX 4096 /* longest reply of the backend to what is replayed */
+#define RELAY_BULK 16384 /* this much at once is spliced from then on */
 #define RELAY_SPLICE ((size_t)1024 * 1024)
-#define RELAY_CHUNK ((size_t)128 * 1024)    /* moved at once; one buffer for all sessions of a worker */
+#define RELAY_CHUNK ((size_t)128 * 1024) /* moved at once; one buffer for all sessions of a worker */
 
 /* What the client said to the engine, without line ends; borrowed from it. */
 struct relay_words {

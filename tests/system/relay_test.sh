@@ -696,6 +696,23 @@ several_backends_body()
 	gatehouse_stop
 }
 
+# What is announced is what every server of several keeps.
+system_case several_promises
+several_promises_body()
+{
+	setup
+	echo 'smtpd_discard_ehlo_keywords = dsn, silent-discard' | postfix_make 2526
+	sed -n "s/^$addr:2526 inet\\(.*\\)/$addr2:2526 inet\\1 -o smtpd_discard_ehlo_keywords=chunking,silent-discard/p" \
+	    postfix/conf/master.cf >more
+	cat more >>postfix/conf/master.cf
+	postfix_start
+	gate "tcp:$addr:2526, $addr2:2526"
+	sleep 1
+	atf_check -o 'not-match:CHUNKING|DSN' talk -s 127.1.8.26 "$addr:2525" 220 '> EHLO c.example' 250 'has 8BITMIME' \
+	    '> QUIT' 221 eof
+	gatehouse_stop
+}
+
 system_case impatient_clients
 impatient_clients_body()
 {
@@ -739,6 +756,7 @@ atf_init_test_cases()
 	atf_add_test_case refusals
 	atf_add_test_case backend_down
 	atf_add_test_case several_backends
+	atf_add_test_case several_promises
 	atf_add_test_case impatient_clients
 	atf_add_test_case retry_as_postscreen_does
 	atf_add_test_case proxy1_to_exim
