@@ -89,7 +89,8 @@ addr_bits(const struct addr *a)
 void
 addr_mask(struct addr *a, unsigned prefix_len)
 {
-	for (unsigned i = 0; i < addr_bits(a) / 8; i++, prefix_len -= prefix_len < 8 ? prefix_len : 8)
+	for (unsigned i = 0; i < addr_bits(a) / 8;
+	     i++, prefix_len -= prefix_len < 8 ? prefix_len : 8)
 		if (prefix_len < 8)
 			a->ip[i] &= (uint8_t)(0xff00u >> prefix_len);
 }
@@ -132,13 +133,13 @@ bool
 addr_is_private(const struct addr *a)
 {
 	static const struct prefix list[] = {
-		{ 4, { 10 }, 8 },           /* RFC 1918 */
-		{ 4, { 172, 16 }, 12 },     /* RFC 1918 */
-		{ 4, { 192, 168 }, 16 },    /* RFC 1918 */
-		{ 4, { 100, 64 }, 10 },     /* RFC 6598 */
-		{ 4, { 169, 254 }, 16 },    /* RFC 3927 */
-		{ 6, { 0xfe, 0x80 }, 10 },  /* RFC 4291 link-local */
-		{ 6, { 0xfc }, 7 },         /* RFC 4193 */
+		{ 4, { 10 }, 8 },	   /* RFC 1918 */
+		{ 4, { 172, 16 }, 12 },	   /* RFC 1918 */
+		{ 4, { 192, 168 }, 16 },   /* RFC 1918 */
+		{ 4, { 100, 64 }, 10 },	   /* RFC 6598 */
+		{ 4, { 169, 254 }, 16 },   /* RFC 3927 */
+		{ 6, { 0xfe, 0x80 }, 10 }, /* RFC 4291 link-local */
+		{ 6, { 0xfc }, 7 },	   /* RFC 4193 */
 	};
 
 	return addr_is_loopback(a) || in_any(a, list, sizeof list / sizeof list[0]);
@@ -215,7 +216,8 @@ endpoint_parse(struct endpoint *out, const char *text, size_t len, int default_p
 			return false;
 	} else {
 		const char *colon = memchr(text, ':', len);
-		if (colon != NULL && memchr(colon + 1, ':', len - (size_t)(colon + 1 - text)) == NULL) {
+		if (colon != NULL &&
+		    memchr(colon + 1, ':', len - (size_t)(colon + 1 - text)) == NULL) {
 			addr.len = (size_t)(colon - text);
 			port = (struct span){ colon, len - addr.len };
 		}
@@ -225,7 +227,8 @@ endpoint_parse(struct endpoint *out, const char *text, size_t len, int default_p
 	if (port.len == 0) {
 		if (default_port < 0)
 			return false;
-	} else if (port.p[0] != ':' || !parse_port((struct span){ port.p + 1, port.len - 1 }, &e.port)) {
+	} else if (port.p[0] != ':' ||
+		   !parse_port((struct span){ port.p + 1, port.len - 1 }, &e.port)) {
 		return false;
 	}
 	*out = e;

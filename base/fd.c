@@ -88,7 +88,9 @@ fd_recv(int sock, void *bytes, size_t size, int *fds, size_t *count)
 {
 	union control control;
 	struct iovec iov = { .iov_base = bytes, .iov_len = size };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
+	struct msghdr msg = { .msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
 		.msg_controllen = sizeof control };
 	size_t have = 0;
 	bool excess = false;

@@ -32,7 +32,8 @@ static struct {
 	enum log_level threshold;
 	char tag[64], host[64];
 	char gathered[GATHER_SIZE];
-	size_t ends[GATHER_LINES]; /* where each gathered line ends: a datagram each for the system log */
+	size_t ends[GATHER_LINES]; /* where each gathered line ends: a datagram each for the system
+				      log */
 	size_t len, lines;
 	uint64_t lost, lost_told;
 	time_t stamp_at;
@@ -81,7 +82,8 @@ connect_syslog(void)
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd >= 0)
-		(void)connect(fd, (struct sockaddr *)&un, sizeof un); /* tried again at each flush */
+		(void)connect(
+		    fd, (struct sockaddr *)&un, sizeof un); /* tried again at each flush */
 	return fd;
 }
 
@@ -170,11 +172,13 @@ send_datagrams(void)
 
 	for (size_t i = 0; i < sink.lines; i++) {
 		parts[i] = (struct iovec){ sink.gathered + from, sink.ends[i] - from - 1 };
-		messages[i] = (struct mmsghdr){ .msg_hdr = { .msg_iov = &parts[i], .msg_iovlen = 1 } };
+		messages[i] =
+		    (struct mmsghdr){ .msg_hdr = { .msg_iov = &parts[i], .msg_iovlen = 1 } };
 		from = sink.ends[i];
 	}
 	for (int tries = 0; sent < sink.lines && tries < 2;) {
-		int n = sendmmsg(sink.fd, messages + sent, (unsigned)(sink.lines - sent), MSG_NOSIGNAL);
+		int n =
+		    sendmmsg(sink.fd, messages + sent, (unsigned)(sink.lines - sent), MSG_NOSIGNAL);
 		if (n > 0) {
 			sent += (size_t)n;
 			continue;
@@ -244,7 +248,8 @@ log_flush(void)
 		write_stream();
 	sink.len = sink.lines = 0;
 	if (sink.lost == lost && lost != sink.lost_told) {
-		gather_own(LOG_LEVEL_WARNING, "gatehouse", "%llu log lines were lost: the log did not take them",
+		gather_own(LOG_LEVEL_WARNING, "gatehouse",
+		    "%llu log lines were lost: the log did not take them",
 		    (unsigned long long)(lost - sink.lost_told));
 		sink.lost_told = lost;
 	}

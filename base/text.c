@@ -291,7 +291,11 @@ static void
 json_ascii(struct buf *b, unsigned char c)
 {
 	static const char *const shorts[14] = {
-		[8] = "\\b", [9] = "\\t", [10] = "\\n", [12] = "\\f", [13] = "\\r",
+		[8] = "\\b",
+		[9] = "\\t",
+		[10] = "\\n",
+		[12] = "\\f",
+		[13] = "\\r",
 	};
 
 	if (c == '"' || c == '\\') {

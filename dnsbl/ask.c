@@ -47,7 +47,7 @@ struct record {
 	struct addr client;
 	unsigned refs;
 	bool delivering;
-	bool delivered; /* a session has its verdict from this score: it stays as it is */
+	bool delivered;		/* a session has its verdict from this score: it stays as it is */
 	struct dnsbl_ask *asks; /* those not yet called */
 	struct deadline deadline;
 	struct dnsbl_score score;

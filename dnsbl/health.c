@@ -14,11 +14,12 @@
 #define HOLD_MS 300   /* how long a listing waits for the outcome of an alarm */
 #define RECHECK_MIN_MS 5000
 #define RECHECK_MAX_MS 60000
-#define RECHECK_SILENT_MS 10000 /* a list that was merely silent is missed as soon as it is back \
-				 */
-#define FAILURES_ALARM 20	/* failures in a row, then the list is probed */
-#define RUN_ALARM 8		/* listings in a row, then the list is probed */
-#define RUN_ALARM_ALL 16	/* the same, all workers together */
+#define RECHECK_SILENT_MS                                                                  \
+	10000		  /* a list that was merely silent is missed as soon as it is back \
+			   */
+#define FAILURES_ALARM 20 /* failures in a row, then the list is probed */
+#define RUN_ALARM 8	  /* listings in a row, then the list is probed */
+#define RUN_ALARM_ALL 16  /* the same, all workers together */
 #define PASSED_KEPT 64
 #define PASSED_ASKED 4
 #define PASSED_GUILTY 3 /* so many of them listed: it lists everyone */

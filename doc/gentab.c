@@ -1,6 +1,6 @@
 /*
- * doc/gentab.c: writes what the manuals say of the tables, as mdoc items on standard output. Built and
- * run by make only.
+ * doc/gentab.c: writes what the manuals say of the tables, as mdoc items on standard output. Built
+ * and run by make only.
  *
  * usage: gentab checks|commands|events|metrics|reasons
  */
@@ -138,7 +138,10 @@ static const struct table {
 	size_t count;
 	void (*put)(const struct row *);
 } tables[] = {
-#define TABLE(name, put) { #name, name, sizeof name / sizeof name[0], put }
+#define TABLE(name, put)                                       \
+	{                                                      \
+#name, name, sizeof name / sizeof name[0], put \
+	}
 	TABLE(checks, put_check),
 	TABLE(commands, put_command),
 	TABLE(events, put_event),

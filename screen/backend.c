@@ -53,7 +53,8 @@ add_server(struct backend *b, const struct sockaddr *sa, socklen_t len)
 	struct sockaddr_storage ss = { 0 };
 
 	memcpy(&ss, sa, len);
-	if (b->server_count < BACKEND_SERVERS_MAX && endpoint_from_sockaddr(&b->servers[b->server_count], &ss))
+	if (b->server_count < BACKEND_SERVERS_MAX &&
+	    endpoint_from_sockaddr(&b->servers[b->server_count], &ss))
 		b->server_count++;
 }
 
@@ -61,7 +62,8 @@ add_server(struct backend *b, const struct sockaddr *sa, socklen_t len)
 static void
 load_server(struct backend *b, struct span text, const struct rules *rules, struct diag *diag)
 {
-	static const struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV };
+	static const struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
+		.ai_flags = AI_NUMERICSERV };
 	struct addrinfo *found;
 	struct endpoint e;
 
@@ -98,8 +100,9 @@ load_socket(struct backend *b, const char *path, const struct rules *rules, stru
 		b->path = mem_printf("%s/.gatehouse-sink", path);
 		b->name = mem_strdup("gatehouse-sink");
 	} else {
-		b->path = path[0] == '/' ? mem_strdup(path)
-		                         : mem_printf("%s/%s", rules_text(rules, P_queue_directory), path);
+		b->path = path[0] == '/'
+			      ? mem_strdup(path)
+			      : mem_printf("%s/%s", rules_text(rules, P_queue_directory), path);
 		b->name = mem_strdup(path);
 	}
 	if (strlen(b->path) > most)
@@ -119,7 +122,8 @@ backend_load(struct backend *b, const struct rules *rules, struct diag *diag)
 		}
 	if (rest == NULL || *rest == '\0') {
 		complain(rules, diag,
-		    "\"%s\": write pass:PATH, spawn:COMMAND, tcp:, proxy1:, proxy2: or xclient:HOST:PORT, "
+		    "\"%s\": write pass:PATH, spawn:COMMAND, tcp:, proxy1:, proxy2: or "
+		    "xclient:HOST:PORT, "
 		    "or sink:DIR",
 		    text);
 		return;
@@ -214,7 +218,9 @@ backend_give(int to, const struct backend_client *c, int fd)
 bool
 backend_spawn(const struct worker *w, const struct backend_client *c, int fd)
 {
-	const struct order order = { .kind = ORDER_SPAWN, .last = c->teased, .peer = c->peer, .local = c->local };
+	const struct order order = {
+		.kind = ORDER_SPAWN, .last = c->teased, .peer = c->peer, .local = c->local
+	};
 
 	return order_send_fd(w->orders_fd, &order, fd);
 }
@@ -248,7 +254,8 @@ open_by_giving(const struct worker *w, const struct backend_client *c)
 	return pair[0];
 }
 
-/* The healthy server with the fewest connections; if all are down, the one that has been longest. */
+/* The healthy server with the fewest connections; if all are down, the one that has been longest.
+ */
 static uint8_t
 choose_server(const struct worker *w)
 {
@@ -258,7 +265,9 @@ choose_server(const struct worker *w)
 	for (uint8_t i = 1; i < w->snap->backend.server_count; i++) {
 		const struct backend_server *a = &w->servers[best], *b = &w->servers[i];
 		bool a_up = a->down_until_us <= now, b_up = b->down_until_us <= now;
-		if (a_up != b_up ? b_up : b_up ? b->links < a->links : b->down_until_us < a->down_until_us)
+		if (a_up != b_up ? b_up
+		    : b_up	 ? b->links < a->links
+				 : b->down_until_us < a->down_until_us)
 			best = i;
 	}
 	return best;
@@ -300,7 +309,8 @@ backend_open(struct worker *w, const struct backend_client *c, struct backend_li
 }
 
 bool
-backend_open_at(struct worker *w, const struct backend_client *c, uint8_t server, struct backend_link *link)
+backend_open_at(
+    struct worker *w, const struct backend_client *c, uint8_t server, struct backend_link *link)
 {
 	if (w->snap->backend.server_count == 0)
 		return backend_open(w, c, link);
@@ -340,8 +350,8 @@ backend_reply(const char *bytes, size_t len, int *code)
 		if (end == NULL)
 			return 0;
 		size_t n = (size_t)(end - line) + 1;
-		bool digits = n >= 4 && line[0] >= '2' && line[0] <= '5' && line[1] >= '0' && line[1] <= '9' &&
-		    line[2] >= '0' && line[2] <= '9';
+		bool digits = n >= 4 && line[0] >= '2' && line[0] <= '5' && line[1] >= '0' &&
+			      line[1] <= '9' && line[2] >= '0' && line[2] <= '9';
 		if (!digits) {
 			*code = -1;
 			return 0;
@@ -364,8 +374,9 @@ put_proxy1(const struct backend_client *c, struct buf *out)
 		buf_puts(out, "PROXY UNKNOWN\r\n");
 		return;
 	}
-	buf_printf(out, "PROXY TCP%d %s %s %u %u\r\n", c->peer.addr.family, addr_format(&c->peer.addr, peer),
-	    addr_format(&c->local.addr, local), c->peer.port, c->local.port);
+	buf_printf(out, "PROXY TCP%d %s %s %u %u\r\n", c->peer.addr.family,
+	    addr_format(&c->peer.addr, peer), addr_format(&c->local.addr, local), c->peer.port,
+	    c->local.port);
 }
 
 static void
@@ -438,5 +449,6 @@ backend_xclient(const struct backend *b, const struct backend_client *c, struct 
 		return;
 	buf_printf(out, "XCLIENT ADDR=%s%s PORT=%u DESTADDR=%s%s DESTPORT=%u\r\n",
 	    c->peer.addr.family == 6 ? "IPV6:" : "", addr_format(&c->peer.addr, peer), c->peer.port,
-	    c->local.addr.family == 6 ? "IPV6:" : "", addr_format(&c->local.addr, local), c->local.port);
+	    c->local.addr.family == 6 ? "IPV6:" : "", addr_format(&c->local.addr, local),
+	    c->local.port);
 }

@@ -1,4 +1,5 @@
-/* gatehousectl tlsa: what to publish in DNS for the certificates in use (RFC 6698, RFC 7671, RFC 7672). */
+/* gatehousectl tlsa: what to publish in DNS for the certificates in use (RFC 6698, RFC 7671, RFC
+ * 7672). */
 #include "config.h"
 
 #include <inttypes.h>
@@ -16,8 +17,8 @@ struct tlsa {
 };
 
 /*
- * DANE-EE(3) for the server's own key, DANE-TA(2) for those of its issuers; always SPKI(1) and SHA-256(1): a
- * renewal with the same key changes nothing.
+ * DANE-EE(3) for the server's own key, DANE-TA(2) for those of its issuers; always SPKI(1) and
+ * SHA-256(1): a renewal with the same key changes nothing.
  */
 static void
 print_record(void *arg, const struct tlsproxy_cert *cert)
@@ -35,11 +36,12 @@ print_record(void *arg, const struct tlsproxy_cert *cert)
 	if (gmtime_r(&at, &tm) != NULL)
 		(void)strftime(when, sizeof when, "%Y-%m-%d", &tm);
 	if (!t->ctl->json) {
-		printf("; %s: %s, %s, until %s\n_25._tcp.%s%s. IN TLSA %d 1 1 %s\n", cert->file, cert->subject,
-		    cert->key, when, any, name, usage, cert->sha256_key);
+		printf("; %s: %s, %s, until %s\n_25._tcp.%s%s. IN TLSA %d 1 1 %s\n", cert->file,
+		    cert->subject, cert->key, when, any, name, usage, cert->sha256_key);
 		return;
 	}
-	printf("{\"owner\":\"_25._tcp.%s%s.\",\"usage\":%d,\"selector\":1,\"matching\":1,\"data\":\"%s\",\"file\":",
+	printf("{\"owner\":\"_25._tcp.%s%s.\",\"usage\":%d,\"selector\":1,\"matching\":1,\"data\":"
+	       "\"%s\",\"file\":",
 	    any, name, usage, cert->sha256_key);
 	ctl_json_string(span_of(cert->file));
 	printf(",\"subject\":");
@@ -59,13 +61,15 @@ ctl_tlsa(struct ctl *ctl, int argc, char **argv)
 		return CTL_CONFIG;
 	struct diag *diag = diag_new();
 	struct tlsproxy_conf *conf = tlsproxy_conf_load(rules, time(NULL), diag);
-	struct tlsa t = { .ctl = ctl, .host = argc > 1 ? argv[1] : rules_text(rules, P_myhostname) };
+	struct tlsa t = { .ctl = ctl,
+		.host = argc > 1 ? argv[1] : rules_text(rules, P_myhostname) };
 	bool failed = ctl_report(diag, DIAG_WARNING);
 
 	if (!failed)
 		tlsproxy_conf_certs(conf, print_record, &t);
 	if (!failed && t.count == 0)
-		fputs("gatehousectl: no certificate is in use (TLS is off, or anonymous)\n", stderr);
+		fputs(
+		    "gatehousectl: no certificate is in use (TLS is off, or anonymous)\n", stderr);
 	tlsproxy_conf_free(&conf);
 	diag_free(&diag);
 	return failed ? CTL_CONFIG : t.count > 0 ? CTL_OK : CTL_NO;

@@ -53,9 +53,11 @@ ehlo_discard(const struct session *s)
 	uint32_t mask = rules->discard;
 
 	if (rules->discard_maps != NULL && /* fail open */
-	    table_list_find(rules->discard_maps, addr_format(&s->peer.addr, addr), &b) == TABLE_FOUND) {
+	    table_list_find(rules->discard_maps, addr_format(&s->peer.addr, addr), &b) ==
+		TABLE_FOUND) {
 		mask = keywords_parse((struct span){ found, b.len });
-		if ((mask & ~KW_BIT(KW_SILENT)) != 0 && mask != rules->discard && !(mask & KW_BIT(KW_SILENT)))
+		if ((mask & ~KW_BIT(KW_SILENT)) != 0 && mask != rules->discard &&
+		    !(mask & KW_BIT(KW_SILENT)))
 			log_discard(s, mask);
 	}
 	return mask;

@@ -10,8 +10,9 @@
 #include "screen/verbs.h"
 #include "screen/worker.h"
 
-#define SCRATCH_SIZE 4096 /* what counts as pipelined is what was read with a command, or fits beside it */
-#define SHOWN_MAX 100     /* bytes of foreign text in a log line */
+#define SCRATCH_SIZE \
+	4096 /* what counts as pipelined is what was read with a command, or fits beside it */
+#define SHOWN_MAX 100 /* bytes of foreign text in a log line */
 
 size_t
 engine_size(const struct snapshot *snap)
@@ -77,7 +78,9 @@ engine_enter(struct session *s)
 	struct buf b = BUF(text);
 
 	if (s->engine != NULL)
-		return s->engine->rcpt_len > 0 ? resume(s) : S_STAY; /* the backend is asked; or: veil, tarpit */
+		return s->engine->rcpt_len > 0
+			   ? resume(s)
+			   : S_STAY; /* the backend is asked; or: veil, tarpit */
 	s->phase_us = loop_now_us(s->worker->loop);
 	s->engine = engine_birth(s);
 	if (s->engine == NULL)
@@ -102,7 +105,8 @@ put_printable(struct buf *out, struct span text, bool utf8)
 		}
 		/* C1 controls (U+0080 to U+009F) move terminals as much as C0 do. */
 		bool control = c == 0xc2 && i + 1 < text.len && (unsigned char)text.p[i + 1] < 0xa0;
-		for (size_t len = 2; utf8 && c >= 0xc2 && !control && len <= 4 && i + len <= text.len; len++)
+		for (size_t len = 2;
+		     utf8 && c >= 0xc2 && !control && len <= 4 && i + len <= text.len; len++)
 			if (span_is_utf8((struct span){ text.p + i, len })) {
 				n = len;
 				break;
@@ -173,12 +177,13 @@ engine_fini(struct worker *w)
 static enum state
 violated(struct session *s, enum check check)
 {
-	enum action action = screening_deep_fail(&s->sc, memory_policy(s), &s->client->stamps, check,
-	    loop_wall_s(s->worker->loop));
+	enum action action = screening_deep_fail(
+	    &s->sc, memory_policy(s), &s->client->stamps, check, loop_wall_s(s->worker->loop));
 
 	if (action != ACTION_DROP)
 		return S_STAY;
-	return session_finish(s, check == CHECK_NON_SMTP ? R_DROP_NON_SMTP : R_DROP_PROTOCOL, V_DROP);
+	return session_finish(
+	    s, check == CHECK_NON_SMTP ? R_DROP_NON_SMTP : R_DROP_PROTOCOL, V_DROP);
 }
 
 struct command {
@@ -224,7 +229,8 @@ is_foreign(const struct session *s, struct span word)
 {
 	const struct engine_rules *rules = s->worker->snap->engine;
 
-	return looks_like_header(word) || (rules->smtputf8 && !span_is_utf8(word)) || engine_forbids(rules, word);
+	return looks_like_header(word) || (rules->smtputf8 && !span_is_utf8(word)) ||
+	       engine_forbids(rules, word);
 }
 
 static enum state
@@ -233,7 +239,8 @@ check_foreign(struct session *s, const struct command *c)
 	char word[SHOWN_MAX + 1], args[SHOWN_MAX * 4 + 1];
 	struct buf w = BUF(word), a = BUF(args);
 
-	if (c->verb != VERB_UNIMPLEMENTED || !screening_deep_due(&s->sc, CHECK_NON_SMTP) || !is_foreign(s, c->word))
+	if (c->verb != VERB_UNIMPLEMENTED || !screening_deep_due(&s->sc, CHECK_NON_SMTP) ||
+	    !is_foreign(s, c->word))
 		return S_STAY;
 	put_printable(&w, c->word, s->worker->snap->engine->smtputf8);
 	put_escaped(&a, c->args);
@@ -262,7 +269,9 @@ resume(struct session *s)
 {
 	char bytes[SHOWN_MAX];
 	ssize_t n = recv(s->fd, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
-	struct command c = { .word = SPAN("RCPT"), .verb = VERB_RCPT, .unread = { bytes, n < 0 ? 0 : (size_t)n } };
+	struct command c = {
+		.word = SPAN("RCPT"), .verb = VERB_RCPT, .unread = { bytes, n < 0 ? 0 : (size_t)n }
+	};
 	enum state next = check_pipelining(s, &c);
 
 	if (next != S_STAY)
@@ -279,14 +288,16 @@ static enum state
 note_rcpt(struct session *s, const struct command *c)
 {
 	if (verb_rows[c->verb].flags & VF_RCPT)
-		screening_rcpt(&s->sc, memory_policy(s), &s->client->stamps, loop_wall_s(s->worker->loop));
+		screening_rcpt(
+		    &s->sc, memory_policy(s), &s->client->stamps, loop_wall_s(s->worker->loop));
 	return S_STAY;
 }
 
 static enum state
 check_count(struct session *s, const struct command *c)
 {
-	if (++s->engine->commands > s->worker->snap->engine->command_limit && !(verb_rows[c->verb].flags & VF_FREE))
+	if (++s->engine->commands > s->worker->snap->engine->command_limit &&
+	    !(verb_rows[c->verb].flags & VF_FREE))
 		return limited(s, EV_COUNT_LIMIT, (uint8_t)c->before, R_TRY_LATER);
 	return S_STAY;
 }
@@ -318,8 +329,8 @@ static enum state
 obey(struct session *s, struct span line, struct span unread)
 {
 	/* The order is part of the contract. */
-	static step_fn *const steps[] = { check_handoff, check_foreign, check_pipelining, note_rcpt, check_count,
-		execute };
+	static step_fn *const steps[] = { check_handoff, check_foreign, check_pipelining, note_rcpt,
+		check_count, execute };
 	struct command c = { .unread = unread, .before = s->engine->verb };
 	enum state next = S_STAY;
 
@@ -445,8 +456,8 @@ journal_tls(const struct session *s, const struct engine *e, struct buf *out)
 		buf_puts(out, ",\"tls\":null");
 		return;
 	}
-	buf_printf(out, ",\"tls\":{\"version\":\"%s\",\"cipher\":\"%s\",\"resumed\":%s}", e->tls_version, e->tls_cipher,
-	    e->tls_resumed ? "true" : "false");
+	buf_printf(out, ",\"tls\":{\"version\":\"%s\",\"cipher\":\"%s\",\"resumed\":%s}",
+	    e->tls_version, e->tls_cipher, e->tls_resumed ? "true" : "false");
 }
 
 void

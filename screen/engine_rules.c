@@ -79,7 +79,7 @@ load_forbidden(struct loading *l)
 	while ((token = rules_list_token(&rest)).len > 0) {
 		struct forbidden f = { .word = token };
 		while (f.word.len > 0 && f.word.p[0] == '!') {
-			f.not = !f.not;
+			f.not = !f.not ;
 			f.word.p++, f.word.len--;
 		}
 		if (f.word.len > 0 && memchr(f.word.p, ':', f.word.len) != NULL) {
@@ -104,7 +104,7 @@ engine_forbids(const struct engine_rules *rules, struct span word)
 		struct buf v = BUF(value);
 		if (f->table == NULL ? span_is_nocase(f->word, key) && word.len == f->word.len
 				     : table_find(f->table, key, &v) == TABLE_FOUND) /* fail open */
-			return !f->not;
+			return !f->not ;
 	}
 	return false;
 }
@@ -135,12 +135,14 @@ engine_rules_load(const struct rules *rules, const struct tlsproxy_conf *tls, st
 	load_limits(&l);
 	out->command_filter = *filter == '\0' ? NULL : table_open(filter, diag);
 	out->discard_maps = open_list(&l, P_postscreen_discard_ehlo_keyword_address_maps);
-	out->discard = keywords_parse(span_of(rules_text(rules, P_postscreen_discard_ehlo_keywords)));
+	out->discard =
+	    keywords_parse(span_of(rules_text(rules, P_postscreen_discard_ehlo_keywords)));
 	out->helo_required = rules_flag(rules, P_postscreen_helo_required);
 	out->vrfy_announced = !rules_flag(rules, P_disable_vrfy_command);
 	out->vrfy_off = rules_flag(rules, P_postscreen_disable_vrfy_command);
 	out->smtputf8 = rules_flag(rules, P_smtputf8_enable);
-	out->log_external = strcasecmp(rules_text(rules, P_info_log_address_format), "internal") != 0;
+	out->log_external =
+	    strcasecmp(rules_text(rules, P_info_log_address_format), "internal") != 0;
 	out->tls_offered = tlsproxy_conf_ready(tls);
 	out->tls_required = tlsproxy_conf_level(tls) == TLSPROXY_ENCRYPT;
 	return out;

@@ -30,7 +30,8 @@ event_text(const struct session *s, enum event_id event, const char *const *args
 {
 	bool respectful = s->worker->snap->respectful || events[event].respectless == NULL;
 
-	for (const char *p = respectful ? events[event].line : events[event].respectless; *p != '\0'; p++) {
+	for (const char *p = respectful ? events[event].line : events[event].respectless;
+	     *p != '\0'; p++) {
 		if (p[0] != '{' || p[1] == '\0' || p[2] != '}') {
 			buf_putc(out, *p);
 			continue;

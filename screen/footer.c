@@ -14,14 +14,18 @@ static const char *const fact_names[FOOTER_FACTS] = {
 static bool
 is_name_byte(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       c == '_';
 }
 
 /* Takes `name`, `{name}` or `(name)` off *rest. Null, or what is wrong. */
 static const char *
 take_name(struct span *rest, struct span *name)
 {
-	char close = rest->len == 0 ? '\0' : rest->p[0] == '{' ? '}' : rest->p[0] == '(' ? ')' : '\0';
+	char close = rest->len == 0	 ? '\0'
+		     : rest->p[0] == '{' ? '}'
+		     : rest->p[0] == '(' ? ')'
+					 : '\0';
 	size_t n = 0;
 
 	if (close != '\0')
@@ -178,8 +182,7 @@ footer_append(struct buf *reply, struct span template, const struct footer_facts
 	return error;
 }
 
-const char *
-footer_error(struct span template)
+const char *footer_error(struct span template)
 {
 	static const bool filter[256];
 	struct footer_facts facts = { .value = { "", "", "", "" }, .filter = filter };

@@ -1,7 +1,8 @@
 /*
- * The gate: the client's socket goes to the backend by the `pass` protocol (descriptor, then attributes). The backend
- * closes its connection when it has taken it. Those connections are not watched one by one: a single poll(2) now and
- * then looks at all of them, which costs less than making and removing a watch each.
+ * The gate: the client's socket goes to the backend by the `pass` protocol (descriptor, then
+ * attributes). The backend closes its connection when it has taken it. Those connections are not
+ * watched one by one: a single poll(2) now and then looks at all of them, which costs less than
+ * making and removing a watch each.
  */
 #include "config.h"
 
@@ -19,8 +20,8 @@
 #define LOOK_AT_ONCE 256
 
 /*
- * A 220- line must not be followed by 421: the client would bounce its mail. After the teaser the engine
- * says 220 first, and 421 to the first command.
+ * A 220- line must not be followed by 421: the client would bounce its mail. After the teaser the
+ * engine says 220 first, and 421 to the first command.
  */
 enum state
 handoff_failed(struct session *s, enum reply reply, unsigned outcome)
@@ -35,7 +36,8 @@ handoff_failed(struct session *s, enum reply reply, unsigned outcome)
 	return S_TALK;
 }
 
-/* One poll for up to LOOK_AT_ONCE of them, from *at on; *at moves behind them. Returns how many were done. */
+/* One poll for up to LOOK_AT_ONCE of them, from *at on; *at moves behind them. Returns how many
+ * were done. */
 static size_t
 look_at_some(struct deadline_queue *q, struct deadline **at)
 {
@@ -72,7 +74,9 @@ look(int fd, short what, void *arg)
 			done += look_at_some(q, &at);
 		more = more || q->head.next != &q->head;
 	}
-	w->look_ms = done > 0 ? LOOK_FIRST_MS : w->look_ms * 2 > LOOK_MOST_MS ? LOOK_MOST_MS : w->look_ms * 2;
+	w->look_ms = done > 0			     ? LOOK_FIRST_MS
+		     : w->look_ms * 2 > LOOK_MOST_MS ? LOOK_MOST_MS
+						     : w->look_ms * 2;
 	if (more)
 		watch_start_once(&w->look, w->look_ms);
 }
@@ -89,7 +93,8 @@ static enum state
 have_spawned(struct session *s, const struct backend_client *client)
 {
 	if (!backend_spawn(s->worker, client, s->fd)) {
-		log_warning("cannot pass connection to service %s: %s", s->worker->snap->backend.name, strerror(errno));
+		log_warning("cannot pass connection to service %s: %s",
+		    s->worker->snap->backend.name, strerror(errno));
 		return handoff_failed(s, R_PORTS_BUSY, HANDOFF_NO_PASS);
 	}
 	tally_add(s->worker->slot, CELL_HANDOFFS + HANDOFF_OK, 1);
@@ -101,7 +106,9 @@ enum state
 gate_enter(struct session *s)
 {
 	const struct snapshot *snap = s->worker->snap;
-	const struct backend_client client = { .peer = s->peer, .local = s->local, .teased = s->teased };
+	const struct backend_client client = {
+		.peer = s->peer, .local = s->local, .teased = s->teased
+	};
 
 	if (!backend_takes_sockets(&snap->backend))
 		return S_DIAL;
@@ -111,11 +118,13 @@ gate_enter(struct session *s)
 		return have_spawned(s, &client);
 	s->link.fd = backend_dial(&snap->backend);
 	if (s->link.fd < 0) {
-		log_warning("cannot connect to service %s: %s", snap->backend.name, strerror(errno));
+		log_warning(
+		    "cannot connect to service %s: %s", snap->backend.name, strerror(errno));
 		return handoff_failed(s, R_PORTS_BUSY, HANDOFF_NO_CONNECT);
 	}
 	if (!backend_give(s->link.fd, &client, s->fd)) {
-		log_warning("cannot pass connection to service %s: %s", snap->backend.name, strerror(errno));
+		log_warning("cannot pass connection to service %s: %s", snap->backend.name,
+		    strerror(errno));
 		backend_close(s->worker, &s->link);
 		return handoff_failed(s, R_NO_RESOURCES, HANDOFF_NO_PASS);
 	}

@@ -55,8 +55,15 @@ journal_lost(void)
 }
 
 static const char *const verdict_words[VERDICTS] = {
-	[V_NONE] = "error", [V_PASS_OLD] = "pass_old", [V_PASS_NEW] = "pass_new", [V_ALLOW] = "allow",
-	[V_REJECT] = "reject", [V_DROP] = "drop", [V_HANGUP] = "hangup", [V_BUSY] = "busy", [V_ERROR] = "error",
+	[V_NONE] = "error",
+	[V_PASS_OLD] = "pass_old",
+	[V_PASS_NEW] = "pass_new",
+	[V_ALLOW] = "allow",
+	[V_REJECT] = "reject",
+	[V_DROP] = "drop",
+	[V_HANGUP] = "hangup",
+	[V_BUSY] = "busy",
+	[V_ERROR] = "error",
 };
 
 const char *
@@ -102,9 +109,11 @@ put_facts(struct buf *b, const struct session *s)
 {
 	static const char *const access[] = { "none", "permit", "reject" };
 
-	buf_printf(b, ",\"access\":\"%s\",\"cache\":\"%s\"", access[s->access], s->known ? "hit" : "miss");
+	buf_printf(
+	    b, ",\"access\":\"%s\",\"cache\":\"%s\"", access[s->access], s->known ? "hit" : "miss");
 	if (s->pregreet_bytes > 0)
-		buf_printf(b, ",\"pregreet\":{\"bytes\":%u,\"after_ms\":%u}", s->pregreet_bytes, s->pregreet_ms);
+		buf_printf(b, ",\"pregreet\":{\"bytes\":%u,\"after_ms\":%u}", s->pregreet_bytes,
+		    s->pregreet_ms);
 	else
 		buf_puts(b, ",\"pregreet\":null");
 	buf_puts(b, ",\"deep\":[");
@@ -123,9 +132,10 @@ put_answer(struct buf *b, const char *site, const struct dnsbl_answer *a)
 	buf_json(b, span_of(site));
 	buf_puts(b, "\",\"answers\":[");
 	for (unsigned i = 0; i < a->count; i++)
-		buf_printf(b, "%s\"%u.%u.%u.%u\"", i > 0 ? "," : "", a->ip[i][0], a->ip[i][1], a->ip[i][2],
-		    a->ip[i][3]);
-	buf_printf(b, "],\"listed\":%s,\"score\":%d", a->state == DNSBL_LISTED ? "true" : "false", a->score);
+		buf_printf(b, "%s\"%u.%u.%u.%u\"", i > 0 ? "," : "", a->ip[i][0], a->ip[i][1],
+		    a->ip[i][2], a->ip[i][3]);
+	buf_printf(b, "],\"listed\":%s,\"score\":%d", a->state == DNSBL_LISTED ? "true" : "false",
+	    a->score);
 	if (a->state == DNSBL_PENDING)
 		buf_puts(b, ",\"error\":\"pending\"");
 	else if (a->error != NULL)

@@ -16,9 +16,9 @@
 #define FIRST_PASSED_FD 3 /* sd_listen_fds(3) */
 
 /*
- * The index of the worker: for IPv4 the source address, for IPv6 its /64 folded, times the golden ratio,
- * its upper half modulo the number of workers. Offsets are from the network header: at a SYN the data
- * begins behind the payload.
+ * The index of the worker: for IPv4 the source address, for IPv6 its /64 folded, times the golden
+ * ratio, its upper half modulo the number of workers. Offsets are from the network header: at a SYN
+ * the data begins behind the payload.
  */
 static bool
 steer(int fd, size_t workers)
@@ -46,7 +46,8 @@ steer(int fd, size_t workers)
 static uint32_t
 word(const uint8_t *bytes)
 {
-	return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+	return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 |
+	       bytes[3];
 }
 
 /* The same sum as the program above. */
@@ -67,10 +68,11 @@ set_options(int fd, int family)
 	static const int on = 1;
 
 	return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
-	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0 &&
-	    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on) == 0 &&
-	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0 &&
-	    (family != AF_INET6 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) == 0);
+	       setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0 &&
+	       setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on) == 0 &&
+	       setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0 &&
+	       (family != AF_INET6 ||
+		   setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) == 0);
 }
 
 static int
@@ -82,7 +84,8 @@ open_one(const struct endpoint *at)
 
 	if (fd < 0)
 		return -1;
-	if (set_options(fd, ss.ss_family) && bind(fd, (struct sockaddr *)&ss, len) == 0 && listen(fd, BACKLOG) == 0)
+	if (set_options(fd, ss.ss_family) && bind(fd, (struct sockaddr *)&ss, len) == 0 &&
+	    listen(fd, BACKLOG) == 0)
 		return fd;
 	int saved = errno;
 	close(fd);
@@ -95,7 +98,8 @@ fail(struct listen_group *g, const char *what, struct buf *err)
 {
 	char addr[ADDR_TEXT_SIZE];
 
-	buf_printf(err, "%s [%s]:%u: %s", what, addr_format(&g->at.addr, addr), g->at.port, strerror(errno));
+	buf_printf(err, "%s [%s]:%u: %s", what, addr_format(&g->at.addr, addr), g->at.port,
+	    strerror(errno));
 	listen_close(g);
 	return false;
 }
@@ -144,8 +148,9 @@ is_at(int fd, const struct endpoint *at)
 	socklen_t size = sizeof listening;
 
 	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening &&
-	    getsockname(fd, (struct sockaddr *)&ss, &len) == 0 && endpoint_from_sockaddr(&e, &ss) &&
-	    addr_equal(&e.addr, &at->addr) && e.port == at->port;
+	       getsockname(fd, (struct sockaddr *)&ss, &len) == 0 &&
+	       endpoint_from_sockaddr(&e, &ss) && addr_equal(&e.addr, &at->addr) &&
+	       e.port == at->port;
 }
 
 /* How many descriptors the service manager passed to this process. */
@@ -155,7 +160,8 @@ passed_count(void)
 	const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
 	uint64_t n;
 
-	if (pid == NULL || count == NULL || !span_uint(span_of(pid), INT32_MAX, &n) || n != (uint64_t)getpid())
+	if (pid == NULL || count == NULL || !span_uint(span_of(pid), INT32_MAX, &n) ||
+	    n != (uint64_t)getpid())
 		return 0;
 	return span_uint(span_of(count), 256, &n) ? n : 0;
 }
@@ -169,7 +175,8 @@ listen_inherit(struct listen_group *g, const struct endpoint *at, size_t workers
 
 	memset(g, 0, sizeof *g);
 	g->at = *at;
-	for (int fd = FIRST_PASSED_FD; fd < FIRST_PASSED_FD + (int)passed && g->count < workers; fd++)
+	for (int fd = FIRST_PASSED_FD; fd < FIRST_PASSED_FD + (int)passed && g->count < workers;
+	     fd++)
 		if (is_at(fd, at) && fd_nonblock(fd, true) && fd_cloexec(fd, true))
 			g->fds[g->count++] = fd;
 	if (g->count == 0)
@@ -188,13 +195,15 @@ const struct listen_group *
 listen_set_find(const struct listen_set *set, const struct endpoint *at)
 {
 	for (size_t i = 0; i < set->count; i++)
-		if (set->groups[i].at.port == at->port && addr_equal(&set->groups[i].at.addr, &at->addr))
+		if (set->groups[i].at.port == at->port &&
+		    addr_equal(&set->groups[i].at.addr, &at->addr))
 			return &set->groups[i];
 	return NULL;
 }
 
 bool
-listen_set_open(struct listen_set *set, struct listener *listeners, size_t count, size_t workers, struct buf *err)
+listen_set_open(struct listen_set *set, struct listener *listeners, size_t count, size_t workers,
+    struct buf *err)
 {
 	size_t before = set->count;
 
@@ -203,7 +212,8 @@ listen_set_open(struct listen_set *set, struct listener *listeners, size_t count
 		if (listen_set_find(set, at) != NULL)
 			continue;
 		struct listen_group *g = &set->groups[set->count];
-		if (!listen_inherit(g, at, workers, err) && (err->len > 0 || !listen_open(g, at, workers, err))) {
+		if (!listen_inherit(g, at, workers, err) &&
+		    (err->len > 0 || !listen_open(g, at, workers, err))) {
 			while (set->count > before)
 				listen_close(&set->groups[--set->count]);
 			return false;
@@ -218,7 +228,8 @@ static bool
 needed(const struct listen_group *g, const struct listener *listeners, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		if (g->at.port == listeners[i].at.port && addr_equal(&g->at.addr, &listeners[i].at.addr))
+		if (g->at.port == listeners[i].at.port &&
+		    addr_equal(&g->at.addr, &listeners[i].at.addr))
 			return true;
 	return false;
 }

@@ -25,12 +25,13 @@ struct options {
 static _Noreturn void
 usage(void)
 {
-	fputs("usage: gatehouse [-c DIR] [-f] [-t] [-v] [-o NAME=VALUE]...\n"
-	      "  -c DIR  configuration directory (default " GH_SYSCONFDIR ")\n"
-	      "  -f      stay in the foreground, log to standard error unless gatehouse_log is set\n"
-	      "  -t      check the configuration and exit: 0, or 78 with FILE:LINE messages\n"
-	      "  -o      override a parameter\n"
-	      "  -v      version and build\n",
+	fputs(
+	    "usage: gatehouse [-c DIR] [-f] [-t] [-v] [-o NAME=VALUE]...\n"
+	    "  -c DIR  configuration directory (default " GH_SYSCONFDIR ")\n"
+	    "  -f      stay in the foreground, log to standard error unless gatehouse_log is set\n"
+	    "  -t      check the configuration and exit: 0, or 78 with FILE:LINE messages\n"
+	    "  -o      override a parameter\n"
+	    "  -v      version and build\n",
 	    stderr);
 	exit(EX_USAGE);
 }
@@ -66,7 +67,8 @@ version(void)
 static void
 add_override(struct options *o, const char *arg)
 {
-	char *text = mem_strdup(arg), *equals = strchr(text, '='); /* the arguments themselves show in ps(1) */
+	char *text = mem_strdup(arg),
+	     *equals = strchr(text, '='); /* the arguments themselves show in ps(1) */
 
 	if (equals == NULL || equals == text || o->override_count == OVERRIDES_MAX) {
 		fprintf(stderr, "gatehouse: -o %s: write -o NAME=VALUE\n", text);
@@ -103,7 +105,8 @@ parse_options(struct options *o, int argc, char **argv)
 		}
 	if (optind != argc)
 		usage();
-	/* Without -c a missing default directory means embedded defaults; a named one must be there. */
+	/* Without -c a missing default directory means embedded defaults; a named one must be
+	 * there. */
 	struct stat st;
 	if (o->config_dir == NULL && stat(GH_SYSCONFDIR, &st) == 0)
 		o->config_dir = GH_SYSCONFDIR;
@@ -113,7 +116,9 @@ static void
 print_diag(void *arg, enum diag_level level, const char *text)
 {
 	static const char *const words[] = {
-		[DIAG_NOTICE] = "notice", [DIAG_WARNING] = "warning", [DIAG_UNAVAILABLE] = "error",
+		[DIAG_NOTICE] = "notice",
+		[DIAG_WARNING] = "warning",
+		[DIAG_UNAVAILABLE] = "error",
 		[DIAG_ERROR] = "error",
 	};
 	const struct options *o = arg;
@@ -135,13 +140,15 @@ load(struct options *o)
 	diag_each(diag, print_diag, o);
 	diag_free(&diag);
 	if (snap == NULL || errors > 0) {
-		fprintf(stderr, "gatehouse: %u error%s in the configuration\n", errors, errors == 1 ? "" : "s");
+		fprintf(stderr, "gatehouse: %u error%s in the configuration\n", errors,
+		    errors == 1 ? "" : "s");
 		exit(EX_CONFIG);
 	}
 	return snap;
 }
 
-/* The parent waits until the workers serve, so that the exit status tells the truth. Returns our end. */
+/* The parent waits until the workers serve, so that the exit status tells the truth. Returns our
+ * end. */
 static int
 daemonise(void)
 {

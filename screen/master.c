@@ -33,7 +33,9 @@
 
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MOST_MS 30000
-#define LIVED_LONG_US (10 * INT64_C(1000000)) /* a child that lived this long starts a new count */
+#define LIVED_LONG_US                                                              \
+	(10 * INT64_C(1000000)) /* a child that lived this long starts a new count \
+				 */
 #define STOP_LIMIT_MS 5000
 
 /* A place for one process of a generation. Whoever sits in it may die and be replaced. */
@@ -41,7 +43,7 @@ struct seat {
 	struct generation *generation;
 	enum { SEAT_SCREEN, SEAT_TLS } role;
 	unsigned number;
-	pid_t pid; /* 0: empty */
+	pid_t pid;   /* 0: empty */
 	int channel; /* -1: closed, the worker drains */
 	struct slot *slot;
 	struct watch word, again; /* a message from the worker; the next try */
@@ -55,7 +57,7 @@ struct generation {
 	struct master *master;
 	struct snapshot *snap;
 	int journal_fd;
-	int tls_channel[2]; /* -1: no TLS */
+	int tls_channel[2];	  /* -1: no TLS */
 	int mail[WORKERS_MAX][2]; /* screen/mailbox.h; -1: not needed */
 	enum { GEN_BEGUN, GEN_SERVING, GEN_DRAINING } phase;
 	struct generation *next;
@@ -84,17 +86,26 @@ static const struct {
 	const char *name;
 	int facility;
 } facilities[] = {
-	{ "mail", LOG_MAIL }, { "daemon", LOG_DAEMON }, { "user", LOG_USER }, { "auth", LOG_AUTH },
-	{ "local0", LOG_LOCAL0 }, { "local1", LOG_LOCAL1 }, { "local2", LOG_LOCAL2 }, { "local3", LOG_LOCAL3 },
-	{ "local4", LOG_LOCAL4 }, { "local5", LOG_LOCAL5 }, { "local6", LOG_LOCAL6 }, { "local7", LOG_LOCAL7 },
+	{ "mail", LOG_MAIL },
+	{ "daemon", LOG_DAEMON },
+	{ "user", LOG_USER },
+	{ "auth", LOG_AUTH },
+	{ "local0", LOG_LOCAL0 },
+	{ "local1", LOG_LOCAL1 },
+	{ "local2", LOG_LOCAL2 },
+	{ "local3", LOG_LOCAL3 },
+	{ "local4", LOG_LOCAL4 },
+	{ "local5", LOG_LOCAL5 },
+	{ "local6", LOG_LOCAL6 },
+	{ "local7", LOG_LOCAL7 },
 };
 
 bool
 master_open_log(const struct snapshot *snap, bool foreground)
 {
 	const char *target = foreground && !rules_is_set(snap->rules, P_gatehouse_log)
-	    ? "stderr"
-	    : rules_text(snap->rules, P_gatehouse_log);
+				 ? "stderr"
+				 : rules_text(snap->rules, P_gatehouse_log);
 	const char *name = rules_text(snap->rules, P_syslog_facility);
 	int facility = LOG_MAIL;
 
@@ -118,8 +129,9 @@ raise_limits(const struct snapshot *snap)
 	limit.rlim_cur = limit.rlim_max;
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 	if (limit.rlim_max / 2 * snap->workers < snap->sessions_max)
-		log_warning("gatehouse_session_limit = %zu needs about %zu file descriptors a worker, the limit is "
-		    "%llu: raise it (LimitNOFILE=), or clients beyond it get 421",
+		log_warning("gatehouse_session_limit = %zu needs about %zu file descriptors a "
+			    "worker, the limit is "
+			    "%llu: raise it (LimitNOFILE=), or clients beyond it get 421",
 		    snap->sessions_max, snap->sessions_max * 2 / snap->workers + 64,
 		    (unsigned long long)limit.rlim_max);
 }
@@ -131,7 +143,8 @@ open_listeners(struct master *m, struct snapshot *snap)
 	char reason[256];
 	struct buf err = BUF(reason);
 
-	if (listen_set_open(&m->listening, snap->listeners, snap->listener_count, snap->workers, &err))
+	if (listen_set_open(
+		&m->listening, snap->listeners, snap->listener_count, snap->workers, &err))
 		return true;
 	log_error("%s", reason);
 	return false;
@@ -140,7 +153,8 @@ open_listeners(struct master *m, struct snapshot *snap)
 static void
 close_unused_listeners(struct master *m, const struct snapshot *snap)
 {
-	listen_set_trim(&m->listening, snap == NULL ? NULL : snap->listeners, snap == NULL ? 0 : snap->listener_count);
+	listen_set_trim(&m->listening, snap == NULL ? NULL : snap->listeners,
+	    snap == NULL ? 0 : snap->listener_count);
 }
 
 static void on_word(int, short, void *);
@@ -154,9 +168,12 @@ open_journal(const struct snapshot *snap)
 
 	if (*path == '\0')
 		return -1;
-	int fd = strcmp(path, "stderr") == 0 ? dup(2) : open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+	int fd = strcmp(path, "stderr") == 0
+		     ? dup(2)
+		     : open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
 	if (fd < 0)
-		log_warning("gatehouse_record_log: cannot open %s: %s; no records are written", path, strerror(errno));
+		log_warning("gatehouse_record_log: cannot open %s: %s; no records are written",
+		    path, strerror(errno));
 	return fd;
 }
 
@@ -169,7 +186,8 @@ open_mailboxes(struct generation *g)
 	for (size_t i = 0; i < g->snap->listener_count; i++)
 		proxy = proxy || g->snap->listeners[i].proxy;
 	for (size_t i = 0; i < WORKERS_MAX; i++)
-		if (!proxy || g->snap->workers < 2 || i >= g->snap->workers || !mailbox_open(g->mail[i]))
+		if (!proxy || g->snap->workers < 2 || i >= g->snap->workers ||
+		    !mailbox_open(g->mail[i]))
 			g->mail[i][0] = g->mail[i][1] = -1;
 }
 
@@ -187,7 +205,8 @@ static struct generation *
 generation_new(struct master *m, struct snapshot *snap)
 {
 	bool tls = tlsproxy_conf_ready(snap->tls);
-	size_t count = snap->workers + (tls ? (size_t)rules_number(snap->rules, P_gatehouse_tls_workers) : 0);
+	size_t count =
+	    snap->workers + (tls ? (size_t)rules_number(snap->rules, P_gatehouse_tls_workers) : 0);
 	struct generation *g = mem_alloc(sizeof *g + count * sizeof g->seats[0]);
 
 	g->master = m;
@@ -198,7 +217,8 @@ generation_new(struct master *m, struct snapshot *snap)
 	g->tls_channel[0] = g->tls_channel[1] = -1;
 	if (tls && !tlsproxy_channel(g->tls_channel)) {
 		g->seat_count = snap->workers;
-		log_error("no channel to the TLS processes: %s; STARTTLS gets 454", strerror(errno));
+		log_error(
+		    "no channel to the TLS processes: %s; STARTTLS gets 454", strerror(errno));
 	}
 	watch_init_timer(&g->limit, m->loop, on_drain_limit, g);
 	for (unsigned i = 0; i < g->seat_count; i++) {
@@ -241,16 +261,22 @@ static _Noreturn void
 become_worker(const struct seat *seat, int channel, int store_fd)
 {
 	struct master *m = seat->generation->master;
-	struct worker_start start = { .snap = seat->generation->snap, .number = seat->number,
-		.shared = m->shared, .slot = seat->slot, .orders_fd = channel, .store_fd = store_fd,
-		.journal_fd = seat->generation->journal_fd, .tls_fd = seat->generation->tls_channel[0] };
+	struct worker_start start = { .snap = seat->generation->snap,
+		.number = seat->number,
+		.shared = m->shared,
+		.slot = seat->slot,
+		.orders_fd = channel,
+		.store_fd = store_fd,
+		.journal_fd = seat->generation->journal_fd,
+		.tls_fd = seat->generation->tls_channel[0] };
 
 	start.mail_in = seat->generation->mail[seat->number][1];
 	for (size_t i = 0; i < start.snap->workers; i++)
 		start.mail_out[i] = seat->generation->mail[i][0];
 	loop_abandon(&m->loop);
 	for (size_t i = 0; i < start.snap->listener_count; i++) {
-		const struct listen_group *g = listen_set_find(&m->listening, &start.snap->listeners[i].at);
+		const struct listen_group *g =
+		    listen_set_find(&m->listening, &start.snap->listeners[i].at);
 		assert(g != NULL && seat->number < g->count);
 		start.listen_fds[i] = g->fds[seat->number];
 	}
@@ -264,7 +290,9 @@ static size_t
 tls_sessions(const struct snapshot *snap)
 {
 	struct rlimit limit;
-	size_t most = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur > 512 ? (limit.rlim_cur - 256) / 2 : 128;
+	size_t most = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur > 512
+			  ? (limit.rlim_cur - 256) / 2
+			  : 128;
 
 	return snap->sessions_max < most ? snap->sessions_max : most;
 }
@@ -273,8 +301,11 @@ static _Noreturn void
 become_tlsproxy(const struct seat *seat)
 {
 	const struct generation *g = seat->generation;
-	struct tlsproxy_process process = { .conf = g->snap->tls, .tickets = tlscare_tickets(g->master->care),
-		.channels = &g->tls_channel[1], .channel_count = 1, .user = g->snap->user,
+	struct tlsproxy_process process = { .conf = g->snap->tls,
+		.tickets = tlscare_tickets(g->master->care),
+		.channels = &g->tls_channel[1],
+		.channel_count = 1,
+		.user = g->snap->user,
 		.session_limit = tls_sessions(g->snap) };
 
 	loop_abandon(&g->master->loop);
@@ -318,7 +349,8 @@ spawn_screen(struct seat *seat)
 	int pair[2], store_fd = -1;
 
 	seat->slot = shared_take(m->shared);
-	if (seat->slot == NULL || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) {
+	if (seat->slot == NULL ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) {
 		if (seat->slot != NULL)
 			shared_give(m->shared, seat->slot);
 		log_error("cannot start worker %u: %s", seat->number,
@@ -420,7 +452,8 @@ drain(struct generation *g)
 		order_drain(&g->seats[i]);
 	}
 	close_tls_channel(g); /* its processes end with the last worker that has the sending end */
-	watch_start_once(&g->limit, rules_seconds(g->snap->rules, P_gatehouse_drain_time_limit) * 1000);
+	watch_start_once(
+	    &g->limit, rules_seconds(g->snap->rules, P_gatehouse_drain_time_limit) * 1000);
 	finish_if_gone(g);
 }
 
@@ -502,8 +535,8 @@ spawn_command(struct generation *g, const struct order *order, int fd)
 
 	if (order->kind == ORDER_SPAWN && g->snap->backend.kind == BACKEND_SPAWN) {
 		log_flush();
-		spawner_start(m->spawner, &g->snap->backend, &order->peer, &order->local, order->last != 0,
-		    fd);
+		spawner_start(m->spawner, &g->snap->backend, &order->peer, &order->local,
+		    order->last != 0, fd);
 	}
 	close(fd);
 }
@@ -573,11 +606,11 @@ log_death(const struct seat *seat, int status)
 	const char *role = seat->role == SEAT_TLS ? "tlsproxy" : "worker";
 
 	if (WIFSIGNALED(status))
-		log_warning("%s %u (process %ld) was killed by signal %d", role, seat->number, (long)seat->pid,
-		    WTERMSIG(status));
+		log_warning("%s %u (process %ld) was killed by signal %d", role, seat->number,
+		    (long)seat->pid, WTERMSIG(status));
 	else if (WEXITSTATUS(status) != 0 || seat->generation->phase != GEN_DRAINING)
-		log_warning("%s %u (process %ld) ended with status %d", role, seat->number, (long)seat->pid,
-		    WEXITSTATUS(status));
+		log_warning("%s %u (process %ld) ended with status %d", role, seat->number,
+		    (long)seat->pid, WEXITSTATUS(status));
 }
 
 static void
@@ -587,7 +620,8 @@ bury(struct seat *seat, int status)
 	struct master *m = g->master;
 
 	log_death(seat, status);
-	if (m->store != NULL && WIFSIGNALED(status) && (WTERMSIG(status) == SIGBUS || WTERMSIG(status) == SIGSEGV))
+	if (m->store != NULL && WIFSIGNALED(status) &&
+	    (WTERMSIG(status) == SIGBUS || WTERMSIG(status) == SIGSEGV))
 		store_writer_suspect(m->store);
 	close_channel(seat);
 	console_died(m->console, g->phase != GEN_DRAINING);
@@ -645,8 +679,10 @@ static void
 log_diag(void *arg, enum diag_level level, const char *text)
 {
 	static const enum log_level levels[] = {
-		[DIAG_NOTICE] = LOG_LEVEL_INFO, [DIAG_WARNING] = LOG_LEVEL_WARNING,
-		[DIAG_UNAVAILABLE] = LOG_LEVEL_ERROR, [DIAG_ERROR] = LOG_LEVEL_ERROR,
+		[DIAG_NOTICE] = LOG_LEVEL_INFO,
+		[DIAG_WARNING] = LOG_LEVEL_WARNING,
+		[DIAG_UNAVAILABLE] = LOG_LEVEL_ERROR,
+		[DIAG_ERROR] = LOG_LEVEL_ERROR,
 	};
 
 	if (level == DIAG_ERROR)
@@ -664,14 +700,15 @@ static bool
 reload(struct master *m, struct buf *why)
 {
 	struct diag *diag = diag_new();
-	struct snapshot *snap =
-	    snapshot_load(m->start->config_dir, m->start->overrides, m->start->override_count, diag);
+	struct snapshot *snap = snapshot_load(
+	    m->start->config_dir, m->start->overrides, m->start->override_count, diag);
 
 	diag_each(diag, log_diag, why);
 	bool usable = snap != NULL && diag_count(diag, DIAG_ERROR) == 0;
 	diag_free(&diag);
 	if (usable && snap->workers != m->serving->snap->workers) {
-		log_warning("gatehouse_workers: %zu stays in force until a restart", m->serving->snap->workers);
+		log_warning("gatehouse_workers: %zu stays in force until a restart",
+		    m->serving->snap->workers);
 		snap->workers = m->serving->snap->workers;
 	}
 	if (!usable || !open_listeners(m, snap)) {
@@ -717,8 +754,8 @@ on_hup(int signo, short what, void *arg)
 }
 
 /*
- * New workers are needed for the same configuration: the store's file is a new one and only they can open it, or a
- * certificate was replaced.
+ * New workers are needed for the same configuration: the store's file is a new one and only they
+ * can open it, or a certificate was replaced.
  */
 static void
 renew_workers(void *arg)
@@ -801,8 +838,8 @@ view_seats(const struct generation *g, struct seat_view *out, size_t max)
 		const struct seat *s = &g->seats[i];
 		if (s->pid == 0 && g->phase == GEN_DRAINING)
 			continue;
-		out[n++] = (struct seat_view){ roles[s->role], phases[g->phase], s->number, s->pid, s->is_ready,
-			s->started_us, s->channel, s->slot, g->snap };
+		out[n++] = (struct seat_view){ roles[s->role], phases[g->phase], s->number, s->pid,
+			s->is_ready, s->started_us, s->channel, s->slot, g->snap };
 	}
 	return n;
 }
@@ -886,8 +923,8 @@ open_shop(struct master *m, struct snapshot *snap)
 			return false;
 	}
 	if (snap->store_path != NULL) {
-		m->store = store_writer_open(m->loop, snap->store_path, snap->user, &snap->policy,
-		    sweep_interval(snap));
+		m->store = store_writer_open(
+		    m->loop, snap->store_path, snap->user, &snap->policy, sweep_interval(snap));
 		store_writer_on_renewal(m->store, renew_workers, m);
 	}
 	return true;

@@ -21,7 +21,7 @@ struct promise {
 	struct backend_link link;
 	bool xclient_said, ehlo_said;
 	uint8_t server; /* asked now, or next */
-	bool failed;    /* one of this round did not answer */
+	bool failed;	/* one of this round did not answer */
 	struct answer {
 		bool known;
 		uint32_t keywords;
@@ -31,10 +31,12 @@ struct promise {
 	char bytes[4096];
 };
 
-/* Our own word stands whatever the backend thinks of it: STARTTLS ends here, and so do enhanced codes we write. */
+/* Our own word stands whatever the backend thinks of it: STARTTLS ends here, and so do enhanced
+ * codes we write. */
 #define OURS (KW_BIT(KW_STARTTLS) | KW_BIT(KW_ENHANCEDSTATUSCODES))
 
-/* Whichever server a client comes to keeps what was announced; one that never answered announces nothing. */
+/* Whichever server a client comes to keeps what was announced; one that never answered announces
+ * nothing. */
 void
 promise_limit(const struct promise *p, uint32_t *keywords, int64_t *size)
 {
@@ -95,7 +97,8 @@ failed(struct promise *p)
 	static struct log_limit limit;
 	unsigned held;
 
-	if (!p->answers[p->server].known && log_allowed(&limit, loop_now_us(p->worker->loop), &held))
+	if (!p->answers[p->server].known &&
+	    log_allowed(&limit, loop_now_us(p->worker->loop), &held))
 		log_warning("backend %s does not answer EHLO: its extensions are not announced",
 		    p->worker->snap->backend.name);
 	p->failed = true;

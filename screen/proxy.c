@@ -52,13 +52,16 @@ take_port(struct span *rest, uint16_t *out)
 
 /* A line: PROXY TCP4|TCP6|UNKNOWN client server client-port server-port. */
 static enum proxy_result
-parse_text(struct span bytes, size_t *used, struct endpoint *client, struct endpoint *server, const char **error)
+parse_text(struct span bytes, size_t *used, struct endpoint *client, struct endpoint *server,
+    const char **error)
 {
 	const char *lf = memchr(bytes.p, '\n', bytes.len);
 	struct span rest;
 
 	if (lf == NULL)
-		return bytes.len < PROXY_HEADER_MAX ? PROXY_MORE : bad(error, "missing protocol header terminator");
+		return bytes.len < PROXY_HEADER_MAX
+			   ? PROXY_MORE
+			   : bad(error, "missing protocol header terminator");
 	*used = (size_t)(lf + 1 - bytes.p);
 	if (*used < sizeof V1_START)
 		return bad(error, "bad or missing protocol header");
@@ -99,8 +102,8 @@ get_endpoint(const char *ip, size_t len, const char *port, struct endpoint *out)
 }
 
 static enum proxy_result
-parse_addresses(struct span body, unsigned char kind, struct endpoint *client, struct endpoint *server,
-    const char **error)
+parse_addresses(struct span body, unsigned char kind, struct endpoint *client,
+    struct endpoint *server, const char **error)
 {
 	size_t size = kind == 0x11 ? 4 : kind == 0x21 ? 16 : 0;
 
@@ -117,7 +120,8 @@ parse_addresses(struct span body, unsigned char kind, struct endpoint *client, s
 }
 
 static enum proxy_result
-parse_binary(struct span bytes, size_t *used, struct endpoint *client, struct endpoint *server, const char **error)
+parse_binary(struct span bytes, size_t *used, struct endpoint *client, struct endpoint *server,
+    const char **error)
 {
 	if (bytes.len < V2_FIXED)
 		return PROXY_MORE;
@@ -140,7 +144,8 @@ parse_binary(struct span bytes, size_t *used, struct endpoint *client, struct en
 }
 
 enum proxy_result
-proxy_parse(struct span bytes, size_t *used, struct endpoint *client, struct endpoint *server, const char **error)
+proxy_parse(struct span bytes, size_t *used, struct endpoint *client, struct endpoint *server,
+    const char **error)
 {
 	*used = 0;
 	if (bytes.len == 0)
@@ -149,7 +154,8 @@ proxy_parse(struct span bytes, size_t *used, struct endpoint *client, struct end
 		return parse_text(bytes, used, client, server, error);
 	if (begins(bytes, v2_start, sizeof v2_start))
 		return parse_binary(bytes, used, client, server, error);
-	return bad(error, bytes.len < V2_FIXED ? "short protocol header" : "unrecognized protocol header");
+	return bad(
+	    error, bytes.len < V2_FIXED ? "short protocol header" : "unrecognized protocol header");
 }
 
 /* The client behind the proxy is not known yet, so these are counted apart. */
@@ -163,10 +169,12 @@ proxy_enter(struct session *s)
 
 	s->in_proxy = true;
 	atomic_fetch_add_explicit(&s->worker->slot->proxy_queue, 1, memory_order_relaxed);
-	const char *why = match_list_addr(snap->proxy_networks, &s->peer.addr) != TABLE_FOUND /* fail closed */
-	    ? "not in gatehouse_proxy_networks"
-	    : shared_proxy_queue(s->worker->shared) > snap->proxy_limit ? "gatehouse_proxy_limit reached"
-	                                 : NULL;
+	const char *why =
+	    match_list_addr(snap->proxy_networks, &s->peer.addr) != TABLE_FOUND /* fail closed */
+		? "not in gatehouse_proxy_networks"
+		: shared_proxy_queue(s->worker->shared) > snap->proxy_limit
+		      ? "gatehouse_proxy_limit reached"
+		      : NULL;
 	if (why == NULL)
 		return S_STAY;
 	if (log_allowed(&limit, loop_now_us(s->worker->loop), &held))
@@ -257,7 +265,8 @@ proxy_read(struct session *s)
 	size_t take = result == PROXY_MORE ? (size_t)n : used - kept;
 	if (recv(s->fd, bytes + kept, take, MSG_DONTWAIT) != (ssize_t)take)
 		return fail(s, strerror(errno), (struct span){ "", 0 });
-	return result == PROXY_MORE ? keep_piece(s, all) : finish_header(s, result, &client, &server);
+	return result == PROXY_MORE ? keep_piece(s, all)
+				    : finish_header(s, result, &client, &server);
 }
 
 enum state

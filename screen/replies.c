@@ -73,10 +73,12 @@ hang_footer(const struct session *s, struct span template, struct buf *out)
 	unsigned held;
 
 	snprintf(port, sizeof port, "%u", s->peer.port);
-	if (localtime_r(&now, &tm) == NULL || strftime(when, sizeof when, "%b %d %H:%M:%S", &tm) == 0)
+	if (localtime_r(&now, &tm) == NULL ||
+	    strftime(when, sizeof when, "%b %d %H:%M:%S", &tm) == 0)
 		when[0] = '\0';
 	const char *error = footer_append(out, template,
-	    &(struct footer_facts){ { addr_format(&s->peer.addr, addr), port, s->worker->snap->myhostname, when },
+	    &(struct footer_facts){
+		{ addr_format(&s->peer.addr, addr), port, s->worker->snap->myhostname, when },
 		s->worker->snap->engine->filter });
 	if (error != NULL && log_allowed(&limit, loop_now_us(s->worker->loop), &held))
 		log_warning("a reject footer cannot be used: %s", error);
@@ -90,7 +92,8 @@ add_footer(const struct session *s, const char *key, struct buf *out)
 	char text[1024];
 	struct buf found = BUF(text);
 
-	if (rules->footer_maps != NULL && table_list_find(rules->footer_maps, key, &found) == TABLE_FOUND)
+	if (rules->footer_maps != NULL &&
+	    table_list_find(rules->footer_maps, key, &found) == TABLE_FOUND)
 		hang_footer(s, (struct span){ text, found.len }, out);
 	else if (*rules->footer != '\0')
 		hang_footer(s, span_of(rules->footer), out);
@@ -121,7 +124,8 @@ send_now(const struct session *s, const char *p, size_t len)
 	if (errno == EAGAIN || errno == EINTR)
 		return 0;
 	if (errno != EPIPE && errno != ECONNRESET)
-		log_warning("write [%s]:%u: %s", addr_format(&s->peer.addr, addr), s->peer.port, strerror(errno));
+		log_warning("write [%s]:%u: %s", addr_format(&s->peer.addr, addr), s->peer.port,
+		    strerror(errno));
 	return len; /* nobody will miss it; the next read tells */
 }
 

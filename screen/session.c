@@ -130,7 +130,8 @@ session_event(struct session *s, enum session_event event)
 }
 
 void
-session_birth(struct worker *w, int fd, const struct endpoint *peer, const struct endpoint *local, bool proxied)
+session_birth(struct worker *w, int fd, const struct endpoint *peer, const struct endpoint *local,
+    bool proxied)
 {
 	struct session *s = pool_take(w->sessions);
 
@@ -157,7 +158,8 @@ session_birth(struct worker *w, int fd, const struct endpoint *peer, const struc
 void
 session_stop(struct session *s)
 {
-	/* Between 220- and 220 a 421 would be read as part of the greeting, and mail would bounce. */
+	/* Between 220- and 220 a 421 would be read as part of the greeting, and mail would bounce.
+	 */
 	bool mute = s->state == S_PROXY || (s->state == S_WAIT && s->teased);
 
 	session_finish(s, mute ? R_NONE : R_UNAVAILABLE, V_ERROR);
@@ -174,7 +176,7 @@ session_expire(struct session *s)
 enum state
 session_finish(struct session *s, enum reply final, enum verdict verdict)
 {
-	s->final = (uint8_t)final;
+	s->final = (uint8_t) final;
 	s->sc.noforward = true;
 	if (s->verdict == V_NONE)
 		s->verdict = (uint8_t)verdict;
@@ -186,8 +188,9 @@ session_hangup(struct session *s)
 {
 	char text[24];
 
-	log_event(s, EV_HANGUP, elapsed_text(loop_now_us(s->worker->loop) - s->phase_us,
-				     s->worker->snap->log_decimals, text),
+	log_event(s, EV_HANGUP,
+	    elapsed_text(
+		loop_now_us(s->worker->loop) - s->phase_us, s->worker->snap->log_decimals, text),
 	    states[s->state].phase);
 	s->hangup = true;
 	return session_finish(s, R_NONE, V_HANGUP);
@@ -207,7 +210,9 @@ session_conclude(struct session *s)
 	if (!s->sc.noforward && s->worker->dnsbl != NULL)
 		dnsbl_client_passed(s->worker->dnsbl, &s->peer.addr);
 	if (s->verdict == V_NONE && (c.pass != PASS_NONE || !s->sc.noforward))
-		s->verdict = c.pass == PASS_NEW || (c.pass == PASS_NONE && s->sc.is_new) ? V_PASS_NEW : V_PASS_OLD;
+		s->verdict = c.pass == PASS_NEW || (c.pass == PASS_NONE && s->sc.is_new)
+				 ? V_PASS_NEW
+				 : V_PASS_OLD;
 }
 
 void

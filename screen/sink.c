@@ -72,7 +72,8 @@ guest_settle(struct guest *g)
 	guest_watch(g, g->out.len > 0 ? WATCH_WRITE : WATCH_READ);
 }
 
-/* The client's socket and its attributes have come: the guest turns from the screen to the client. */
+/* The client's socket and its attributes have come: the guest turns from the screen to the client.
+ */
 static void
 guest_welcome(struct guest *g)
 {
@@ -243,7 +244,8 @@ guests_allowed(void)
 		return 100;
 	limit.rlim_cur = limit.rlim_max;
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
-	return limit.rlim_cur > 2 * GUESTS_MAX + 64 ? GUESTS_MAX : (size_t)(limit.rlim_cur - 64) / 2;
+	return limit.rlim_cur > 2 * GUESTS_MAX + 64 ? GUESTS_MAX
+						    : (size_t)(limit.rlim_cur - 64) / 2;
 }
 
 static int
@@ -258,8 +260,8 @@ listen_at(const char *path)
 	}
 	memcpy(un.sun_path, path, strlen(path));
 	(void)unlink(path);
-	if (fd == -1 || bind(fd, (struct sockaddr *)&un, sizeof un) != 0 || chmod(path, 0666) != 0 ||
-	    listen(fd, 1024) != 0)
+	if (fd == -1 || bind(fd, (struct sockaddr *)&un, sizeof un) != 0 ||
+	    chmod(path, 0666) != 0 || listen(fd, 1024) != 0)
 		return -1;
 	return fd;
 }
@@ -293,7 +295,8 @@ serve(struct sink *sink, int door)
 static int
 usage(void)
 {
-	fprintf(stderr, "usage: gatehouse-sink [-n HOSTNAME] [-u USER] -l DESCRIPTOR|SOCKET MAILDIR|-\n");
+	fprintf(stderr,
+	    "usage: gatehouse-sink [-n HOSTNAME] [-u USER] -l DESCRIPTOR|SOCKET MAILDIR|-\n");
 	return 2;
 }
 

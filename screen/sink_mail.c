@@ -39,8 +39,8 @@ maildir_open(const char *path, const char *host, const char *owner)
 		return m;
 	if (make_folder(AT_FDCWD, path, user))
 		m->dir = open(path, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
-	if (m->dir == -1 || !make_folder(m->dir, "tmp", user) || !make_folder(m->dir, "new", user) ||
-	    !make_folder(m->dir, "cur", user)) {
+	if (m->dir == -1 || !make_folder(m->dir, "tmp", user) ||
+	    !make_folder(m->dir, "new", user) || !make_folder(m->dir, "cur", user)) {
 		log_fatal("Maildir %s: %s", path, strerror(errno));
 		maildir_free(&m);
 	}
@@ -73,9 +73,10 @@ mail_begin(struct maildir *m, struct mail *mail, int64_t wall_s)
 	mail->fd = -1;
 	if (m->dir == -1)
 		return;
-	snprintf(mail->name, sizeof mail->name, "%lld.P%ldQ%lu.%.40s", (long long)wall_s, (long)getpid(), m->count++,
-	    m->host);
-	mail->fd = openat(m->dir, mail_path(mail, "tmp", path), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	snprintf(mail->name, sizeof mail->name, "%lld.P%ldQ%lu.%.40s", (long long)wall_s,
+	    (long)getpid(), m->count++, m->host);
+	mail->fd = openat(
+	    m->dir, mail_path(mail, "tmp", path), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (mail->fd == -1) {
 		log_warning("cannot create %s: %s", path, strerror(errno));
 		mail->failed = true;
@@ -111,7 +112,8 @@ mail_commit(struct maildir *m, struct mail *mail)
 
 	if (mail->fd != -1) {
 		stored = stored && fdatasync(mail->fd) == 0 &&
-		    renameat(m->dir, mail_path(mail, "tmp", from), m->dir, mail_path(mail, "new", to)) == 0;
+			 renameat(m->dir, mail_path(mail, "tmp", from), m->dir,
+			     mail_path(mail, "new", to)) == 0;
 		if (!stored)
 			(void)unlinkat(m->dir, mail_path(mail, "tmp", from), 0);
 	}
@@ -155,7 +157,8 @@ content_byte(enum content_state *state, char c, char *out, size_t *out_len)
 }
 
 enum content_result
-content_feed(enum content_state *state, const char *in, size_t len, size_t *used, char *out, size_t *out_len)
+content_feed(
+    enum content_state *state, const char *in, size_t len, size_t *used, char *out, size_t *out_len)
 {
 	enum content_result result = CONTENT_MORE;
 
@@ -196,7 +199,8 @@ sink_attributes_complete(struct span list)
 bool
 sink_attributes(struct span list, struct endpoint *client, struct endpoint *server)
 {
-	static const char *const names[] = { "client_address", "client_port", "server_address", "server_port" };
+	static const char *const names[] = { "client_address", "client_port", "server_address",
+		"server_port" };
 	struct span found[4] = { { NULL, 0 } };
 	struct endpoint *ends[2] = { client, server };
 	struct span name;
@@ -210,8 +214,8 @@ sink_attributes(struct span list, struct endpoint *client, struct endpoint *serv
 	for (size_t i = 0; i < 2; i++) {
 		struct span address = found[2 * i], port = found[2 * i + 1];
 		uint64_t number;
-		if (address.p == NULL || !addr_parse(&ends[i]->addr, address.p, address.len) || port.p == NULL ||
-		    !span_uint(port, 65535, &number))
+		if (address.p == NULL || !addr_parse(&ends[i]->addr, address.p, address.len) ||
+		    port.p == NULL || !span_uint(port, 65535, &number))
 			return false;
 		ends[i]->port = (uint16_t)number;
 	}

@@ -61,7 +61,8 @@ do_hello(struct guest *g, struct span args, bool extended)
 	g->protocol = extended ? "ESMTP" : "SMTP";
 	if (extended)
 		buf_printf(&g->out,
-		    "250-%s\r\n250-PIPELINING\r\n250-SIZE %u\r\n250-ENHANCEDSTATUSCODES\r\n250 8BITMIME\r\n",
+		    "250-%s\r\n250-PIPELINING\r\n250-SIZE %u\r\n250-ENHANCEDSTATUSCODES\r\n250 "
+		    "8BITMIME\r\n",
 		    g->sink->host, SINK_SIZE_MAX);
 	else
 		buf_printf(&g->out, "250 %s\r\n", g->sink->host);
@@ -80,8 +81,8 @@ do_ehlo(struct guest *g, struct span args)
 }
 
 /*
- * "FROM:<path> parameters" or "TO:<path> ...": the path with its brackets into out. Outer quoting is
- * left as it is; a space ends an unquoted path. False if it is none.
+ * "FROM:<path> parameters" or "TO:<path> ...": the path with its brackets into out. Outer quoting
+ * is left as it is; a space ends an unquoted path. False if it is none.
  */
 static bool
 take_path(struct span *args, const char *word, char *out, size_t size)
@@ -119,11 +120,13 @@ check_parameters(struct span args)
 
 	while ((word = span_token(&args, " ")).len > 0) {
 		if (word.len > 5 && span_is_nocase((struct span){ word.p, 5 }, "SIZE=")) {
-			if (!span_uint((struct span){ word.p + 5, word.len - 5 }, UINT64_MAX, &size))
+			if (!span_uint(
+				(struct span){ word.p + 5, word.len - 5 }, UINT64_MAX, &size))
 				return "501 5.5.4 Bad SIZE";
 			if (size > SINK_SIZE_MAX)
 				return "552 5.3.4 Message too big";
-		} else if (!span_is_nocase(word, "BODY=8BITMIME") && !span_is_nocase(word, "BODY=7BIT")) {
+		} else if (!span_is_nocase(word, "BODY=8BITMIME") &&
+			   !span_is_nocase(word, "BODY=7BIT")) {
 			return "555 5.5.4 Unsupported parameter";
 		}
 	}
@@ -158,7 +161,8 @@ do_rcpt(struct guest *g, struct span args)
 
 	if (!g->in_mail) {
 		complain(g, "503 5.5.1 Need MAIL command");
-	} else if (!take_path(&args, "TO:", path, sizeof path) || args.len > 0 || strcmp(path, "<>") == 0) {
+	} else if (!take_path(&args, "TO:", path, sizeof path) || args.len > 0 ||
+		   strcmp(path, "<>") == 0) {
 		complain(g, "501 5.5.4 Syntax: RCPT TO:<address>");
 	} else if (g->rcpts == SINK_RCPT_MAX) {
 		complain(g, "452 4.5.3 Too many recipients");
@@ -179,9 +183,10 @@ write_trace(struct guest *g)
 
 	(void)gmtime_r(&now, &tm);
 	(void)strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S +0000", &tm);
-	buf_printf(&b, "Return-Path: %s\nDelivered-To: %s\nReceived: from %s ([%s])\n", g->from, g->rcpt, g->helo,
-	    addr_format(&g->client.addr, client));
-	buf_printf(&b, "\tby %s (Gatehouse sink) with %s;\n\t%s\n", g->sink->host, g->protocol, date);
+	buf_printf(&b, "Return-Path: %s\nDelivered-To: %s\nReceived: from %s ([%s])\n", g->from,
+	    g->rcpt, g->helo, addr_format(&g->client.addr, client));
+	buf_printf(
+	    &b, "\tby %s (Gatehouse sink) with %s;\n\t%s\n", g->sink->host, g->protocol, date);
 	mail_write(&g->mail, b.p, b.len);
 }
 
@@ -269,8 +274,8 @@ message_done(struct guest *g)
 	if (size > SINK_SIZE_MAX)
 		reply(g, "552 5.3.4 Message too big");
 	else if (mail_commit(g->sink->maildir, &g->mail)) {
-		log_info("[%s]: stored %zu bytes from=%s to=%s", addr_format(&g->client.addr, client), size, g->from,
-		    g->rcpt);
+		log_info("[%s]: stored %zu bytes from=%s to=%s",
+		    addr_format(&g->client.addr, client), size, g->from, g->rcpt);
 		reply(g, "250 2.0.0 Ok: stored");
 	} else
 		reply(g, "451 4.3.0 Cannot store the message");
@@ -290,7 +295,8 @@ take_content(struct guest *g)
 {
 	char text[sizeof g->in_bytes];
 	size_t used, len;
-	enum content_result result = content_feed(&g->content, g->in.p, g->in.len, &used, text, &len);
+	enum content_result result =
+	    content_feed(&g->content, g->in.p, g->in.len, &used, text, &len);
 
 	consume(g, used);
 	if (g->mail.size + len > SINK_SIZE_MAX)

@@ -61,7 +61,8 @@ open_socket(const struct snapshot *snap)
 	if (fd < 0 || bind(fd, (struct sockaddr *)&un, sizeof un) != 0 || listen(fd, 1024) != 0)
 		goto failed;
 	if (geteuid() == 0 && pw != NULL &&
-	    (chown(snap->backend.dir, pw->pw_uid, pw->pw_gid) != 0 || chown(un.sun_path, pw->pw_uid, pw->pw_gid) != 0))
+	    (chown(snap->backend.dir, pw->pw_uid, pw->pw_gid) != 0 ||
+		chown(un.sun_path, pw->pw_uid, pw->pw_gid) != 0))
 		goto failed;
 	return fd;
 failed:
@@ -128,7 +129,8 @@ sinkhole_child_died(struct sinkhole *sh, pid_t pid, int status)
 	if (pid != sh->pid)
 		return;
 	sh->pid = 0;
-	log_warning("%s ended (%s %d); it is started again", PROGRAM, WIFSIGNALED(status) ? "signal" : "status",
+	log_warning("%s ended (%s %d); it is started again", PROGRAM,
+	    WIFSIGNALED(status) ? "signal" : "status",
 	    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 	watch_start_once(&sh->again, AGAIN_MS);
 }

@@ -17,11 +17,12 @@ struct loading {
 };
 
 /* A diagnostic about the contents of a parameter, at the place where it was set. */
-#define complain(l, param, ...) do {                                                          \
-	unsigned line_;                                                                       \
-	const char *file_ = rules_origin((l)->snap->rules, (param), &line_);                  \
-	diag_add((l)->diag, DIAG_ERROR, file_, line_, __VA_ARGS__);                           \
-} while (0)
+#define complain(l, param, ...)                                                      \
+	do {                                                                         \
+		unsigned line_;                                                      \
+		const char *file_ = rules_origin((l)->snap->rules, (param), &line_); \
+		diag_add((l)->diag, DIAG_ERROR, file_, line_, __VA_ARGS__);          \
+	} while (0)
 
 /* "ADDR:PORT" or "{ ADDR:PORT, proxy=yes }". */
 static void
@@ -32,7 +33,8 @@ load_listener(struct loading *l, struct span text)
 	struct span rest = text, part;
 
 	if (snap->listener_count == LISTENERS_MAX) {
-		complain(l, P_gatehouse_listen, "gatehouse_listen: more than %d listeners", LISTENERS_MAX);
+		complain(l, P_gatehouse_listen, "gatehouse_listen: more than %d listeners",
+		    LISTENERS_MAX);
 		return;
 	}
 	if (text.len >= 2 && text.p[0] == '{' && text.p[text.len - 1] == '}')
@@ -40,7 +42,8 @@ load_listener(struct loading *l, struct span text)
 	part = span_token(&rest, ", \t\r\n");
 	if (!endpoint_parse(&listener->at, part.p, part.len, -1)) {
 		complain(l, P_gatehouse_listen,
-		    "gatehouse_listen: \"%.*s\": write ADDRESS:PORT, an IPv6 address in [], like 0.0.0.0:25 or [::]:25",
+		    "gatehouse_listen: \"%.*s\": write ADDRESS:PORT, an IPv6 address in [], like "
+		    "0.0.0.0:25 or [::]:25",
 		    (int)part.len, part.p);
 		return;
 	}
@@ -48,7 +51,8 @@ load_listener(struct loading *l, struct span text)
 		if (span_is_nocase(part, "proxy=yes"))
 			listener->proxy = true;
 		else if (!span_is_nocase(part, "proxy=no"))
-			complain(l, P_gatehouse_listen, "gatehouse_listen: \"%.*s\": write proxy=yes or proxy=no",
+			complain(l, P_gatehouse_listen,
+			    "gatehouse_listen: \"%.*s\": write proxy=yes or proxy=no",
 			    (int)part.len, part.p);
 	}
 	if (strcmp(rules_text(snap->rules, P_postscreen_upstream_proxy_protocol), "haproxy") == 0)
@@ -64,11 +68,14 @@ load_listeners(struct loading *l)
 
 	if (*protocol != '\0' && strcmp(protocol, "haproxy") != 0)
 		complain(l, P_postscreen_upstream_proxy_protocol,
-		    "postscreen_upstream_proxy_protocol: unsupported value \"%s\": write haproxy or nothing", protocol);
+		    "postscreen_upstream_proxy_protocol: unsupported value \"%s\": write haproxy "
+		    "or nothing",
+		    protocol);
 	while ((part = span_token(&rest, ", \t\r\n")).len > 0)
 		load_listener(l, part);
 	if (l->snap->listener_count == 0 && diag_count(l->diag, DIAG_ERROR) == 0)
-		complain(l, P_gatehouse_listen, "gatehouse_listen is empty: write at least one ADDRESS:PORT");
+		complain(l, P_gatehouse_listen,
+		    "gatehouse_listen is empty: write at least one ADDRESS:PORT");
 }
 
 static void
@@ -79,7 +86,8 @@ load_user(struct loading *l)
 	l->snap->user = user;
 	if (geteuid() == 0 && getpwnam(user) == NULL)
 		complain(l, P_gatehouse_user,
-		    "gatehouse_user: there is no user \"%s\": create it (useradd --system %s) or name another",
+		    "gatehouse_user: there is no user \"%s\": create it (useradd --system %s) or "
+		    "name another",
 		    user, user);
 }
 
@@ -91,7 +99,9 @@ load_continuation(struct loading *l)
 	l->snap->continues = strcmp(word, "continue") == 0;
 	if (!l->snap->continues && strcmp(word, "retry") != 0)
 		complain(l, P_gatehouse_after_deep_tests,
-		    "gatehouse_after_deep_tests: \"%s\": write continue (go on to the backend) or retry (450)", word);
+		    "gatehouse_after_deep_tests: \"%s\": write continue (go on to the backend) or "
+		    "retry (450)",
+		    word);
 }
 
 static void
@@ -165,12 +175,14 @@ load_proxies(struct loading *l)
 		expected |= snap->listeners[i].proxy;
 	if (expected && *rules_text(snap->rules, P_gatehouse_proxy_networks) == '\0')
 		complain(l, P_gatehouse_proxy_networks,
-		    "gatehouse_proxy_networks is empty, so nobody's PROXY header would be believed: "
+		    "gatehouse_proxy_networks is empty, so nobody's PROXY header would be "
+		    "believed: "
 		    "write the addresses of your proxies");
 }
 
 struct snapshot *
-snapshot_load(const char *dir, const struct rules_override *overrides, size_t count, struct diag *diag)
+snapshot_load(
+    const char *dir, const struct rules_override *overrides, size_t count, struct diag *diag)
 {
 	struct snapshot *snap = mem_alloc(sizeof *snap);
 	struct loading l = { snap, diag };

@@ -60,7 +60,8 @@ reset_signals(void)
 }
 
 static _Noreturn void
-become_command(const struct backend *b, const struct endpoint *peer, const struct endpoint *local, int fd)
+become_command(
+    const struct backend *b, const struct endpoint *peer, const struct endpoint *local, int fd)
 {
 	reset_signals();
 	setsid(); /* Ctrl-C at our terminal is not meant for mail in transit */
@@ -85,7 +86,8 @@ spawner_start(struct spawner *sp, const struct backend *b, const struct endpoint
 	pid_t pid = -1;
 
 	if (sp->count == sp->limit) {
-		log_warning("gatehouse_spawn_limit: %zu commands are running: a client gets 421", sp->limit);
+		log_warning("gatehouse_spawn_limit: %zu commands are running: a client gets 421",
+		    sp->limit);
 	} else {
 		pid = fork();
 		if (pid == 0)

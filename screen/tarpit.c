@@ -13,7 +13,7 @@ deserves(const struct session *s)
 	const struct engine_rules *rules = s->worker->snap->engine;
 
 	return rules->tarpit_delay_us > 0 && s->sc.refusal != REFUSE_NONE &&
-	    shared_tarpit(s->worker->shared) < rules->tarpit_sessions;
+	       shared_tarpit(s->worker->shared) < rules->tarpit_sessions;
 }
 
 bool

@@ -24,8 +24,8 @@ on_turn(int fd, short what, void *arg)
 	struct tlscare *c = arg;
 
 	(void)fd, (void)what;
-	watch_start_once(&c->turn,
-	    1000 * tlsproxy_tickets_turn(c->tickets, c->snap->tls, loop_wall_s(c->loop)));
+	watch_start_once(
+	    &c->turn, 1000 * tlsproxy_tickets_turn(c->tickets, c->snap->tls, loop_wall_s(c->loop)));
 }
 
 static void
@@ -40,7 +40,8 @@ on_look(int fd, short what, void *arg)
 		tlsproxy_conf_warn_expiry(c->snap->tls, now_s);
 		c->warn_at_s = now_s + DAY_S;
 	}
-	if (rules_flag(c->snap->rules, P_gatehouse_tls_watch) && tlsproxy_conf_changed(c->snap->tls))
+	if (rules_flag(c->snap->rules, P_gatehouse_tls_watch) &&
+	    tlsproxy_conf_changed(c->snap->tls))
 		c->changed(c->arg);
 }
 

@@ -1,4 +1,5 @@
-/* STARTTLS: the client's socket goes to a tlsproxy process, and we go on with its plaintext (RFC 3207). */
+/* STARTTLS: the client's socket goes to a tlsproxy process, and we go on with its plaintext (RFC
+ * 3207). */
 #include "config.h"
 
 #include <errno.h>
@@ -30,8 +31,9 @@ refuse(struct session *s)
 	unsigned held;
 
 	if (log_allowed(&limit, loop_now_us(s->worker->loop), &held))
-		log_warning("problem sending file handle to tlsproxy: %s (%u more before this line)", strerror(errno),
-		    held);
+		log_warning(
+		    "problem sending file handle to tlsproxy: %s (%u more before this line)",
+		    strerror(errno), held);
 	return reply_send(s, R_TLS_LOCAL) ? S_TALK : session_hangup(s);
 }
 
@@ -59,7 +61,8 @@ take_facts(struct session *s, const struct tls_facts *facts)
 {
 	struct engine *e = s->engine;
 	struct buf version = BUF(e->tls_version), cipher = BUF(e->tls_cipher);
-	enum tls_version kind = facts->outcome == TLS_OK ? tally_tls_version(facts->protocol) : TLS_NONE;
+	enum tls_version kind =
+	    facts->outcome == TLS_OK ? tally_tls_version(facts->protocol) : TLS_NONE;
 
 	tally_add(s->worker->slot, CELL_TLS + kind, 1);
 	if (facts->outcome != TLS_OK)
@@ -84,7 +87,8 @@ veil_read(struct session *s)
 		return S_STAY;
 	if (n <= 0)
 		return session_hangup(s);
-	enum tls_facts_result result = tls_facts_parse((struct span){ bytes, (size_t)n }, &used, &facts);
+	enum tls_facts_result result =
+	    tls_facts_parse((struct span){ bytes, (size_t)n }, &used, &facts);
 	if (result == TLS_FACTS_MORE)
 		return S_STAY;
 	if (result == TLS_FACTS_BAD || recv(s->fd, bytes, used, MSG_DONTWAIT) != (ssize_t)used)

@@ -8,8 +8,8 @@
 #include "screen/verbs.h"
 #include "screen/worker.h"
 
-static verb_fn do_helo, do_ehlo, do_starttls, do_mail, do_rcpt, do_data, do_bdat, do_rset, do_noop, do_vrfy,
-    do_etrn, do_quit;
+static verb_fn do_helo, do_ehlo, do_starttls, do_mail, do_rcpt, do_data, do_bdat, do_rset, do_noop,
+    do_vrfy, do_etrn, do_quit;
 
 const struct verb_row verb_rows[VERBS] = {
 #define VERB(word, handler, flags) [VERB_##word] = { #word, handler, flags },
@@ -205,11 +205,14 @@ engine_words(const struct session *s, struct relay_words *out)
 {
 	const struct engine *e = s->engine;
 
-	*out = (struct relay_words){ .esmtp = e->said_ehlo, .helo = engine_helo(e), .mail = engine_mail(e),
+	*out = (struct relay_words){ .esmtp = e->said_ehlo,
+		.helo = engine_helo(e),
+		.mail = engine_mail(e),
 		.rcpt = { e->input, e->rcpt_len } };
 }
 
-/* Bytes that some server might take for a line end, or for the end of its string, are not carried over. */
+/* Bytes that some server might take for a line end, or for the end of its string, are not carried
+ * over. */
 static bool
 is_clean(struct span text)
 {
@@ -220,16 +223,17 @@ is_clean(struct span text)
 }
 
 /*
- * True if the client goes on to the backend with this RCPT. Whoever sent more behind it, or what we could not keep, is
- * told to come back instead: nothing but what the backend will hear again may have been said.
+ * True if the client goes on to the backend with this RCPT. Whoever sent more behind it, or what we
+ * could not keep, is told to come back instead: nothing but what the backend will hear again may
+ * have been said.
  */
 static bool
 continues(struct session *s, struct span args)
 {
 	struct engine *e = s->engine;
 
-	if (!s->worker->snap->continues || s->no_handoff || e->unread || e->cut || !e->has_helo || e->out_len > 0 ||
-	    !screening_may_forward(&s->sc) || args.len > e->line.limit)
+	if (!s->worker->snap->continues || s->no_handoff || e->unread || e->cut || !e->has_helo ||
+	    e->out_len > 0 || !screening_may_forward(&s->sc) || args.len > e->line.limit)
 		return false;
 	if (!is_clean(engine_helo(e)) || !is_clean(engine_mail(e)) || !is_clean(args))
 		return false;

@@ -87,15 +87,16 @@ check_room(struct session *s)
 	if (open - (passed < open ? passed : open) >= w->snap->pre_queue_limit)
 		return refuse_busy(s, EV_SCREEN_BUSY, R_SCREEN_BUSY);
 	return (s->sc.todo & CHECKS_EARLY) != 0 ? S_WAIT
-	    : screening_may_forward(&s->sc)            ? S_GATE
-	                                               : S_TALK;
+	       : screening_may_forward(&s->sc)	? S_GATE
+						: S_TALK;
 }
 
 enum state
 door_enter(struct session *s)
 {
 	/* The order is part of the contract (reference of postscreen: limits before lists). */
-	static state_fn *const steps[] = { check_limits, check_access, check_memory, check_origin, check_room };
+	static state_fn *const steps[] = { check_limits, check_access, check_memory, check_origin,
+		check_room };
 	enum state next = S_STAY;
 
 	log_plain(s, EV_CONNECT);
@@ -213,7 +214,8 @@ log_pregreet(struct session *s, const char *bytes, size_t len)
 
 	snprintf(count, sizeof count, "%zu", len);
 	buf_escape(&b, (struct span){ bytes, len }, sizeof text - 1);
-	log_event(s, EV_PREGREET, count, elapsed_text(elapsed_us, s->worker->snap->log_decimals, after), text);
+	log_event(s, EV_PREGREET, count,
+	    elapsed_text(elapsed_us, s->worker->snap->log_decimals, after), text);
 	s->pregreet_bytes = (uint16_t)len;
 	s->pregreet_ms = (uint32_t)(elapsed_us / 1000);
 }

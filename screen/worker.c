@@ -51,7 +51,8 @@ same_net(const struct map_node *n, const void *key)
 	return addr_equal(&container_of(n, const struct crowd, node)->net, key);
 }
 
-/* Null where addresses are counted one by one; also if there is no room: fail open, the pools are bounds too. */
+/* Null where addresses are counted one by one; also if there is no room: fail open, the pools are
+ * bounds too. */
 static struct crowd *
 find_crowd(struct worker *w, const struct addr *addr)
 {
@@ -146,7 +147,9 @@ refuse_for_lack(struct worker *w, int listen_fd)
 	unsigned held;
 
 	if (log_allowed(&limit, loop_now_us(w->loop), &held))
-		log_warning("out of file descriptors: new clients get 421 (%u more before this line)", held);
+		log_warning(
+		    "out of file descriptors: new clients get 421 (%u more before this line)",
+		    held);
 	tally_add(w->slot, CELL_TURNED_AWAY + LACK_DESCRIPTORS, 1);
 	close(w->spare_fd);
 	int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -172,7 +175,8 @@ welcome(struct listening *l, int fd, const struct sockaddr_storage *from)
 		return;
 	}
 	if (!endpoint_from_sockaddr(&peer, from)) {
-		log_warning("client address family %d -- dropping this connection", from->ss_family);
+		log_warning(
+		    "client address family %d -- dropping this connection", from->ss_family);
 		close(fd);
 		return;
 	}
@@ -191,7 +195,8 @@ on_accept(int listen_fd, short what, void *arg)
 	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
 		struct sockaddr_storage from = { 0 };
 		socklen_t len = sizeof from;
-		int fd = accept4(listen_fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd = accept4(
+		    listen_fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0) {
 			welcome(l, fd, &from);
 			continue;
@@ -272,8 +277,10 @@ list_sessions(struct worker *w, const struct order *order)
 {
 	static struct listing l;
 
-	l = (struct listing){ .page = { .kind = ORDER_ROWS, .tag = order->tag }, .left = order->count,
-		.now_us = loop_now_us(w->loop), .channel = w->orders_fd };
+	l = (struct listing){ .page = { .kind = ORDER_ROWS, .tag = order->tag },
+		.left = order->count,
+		.now_us = loop_now_us(w->loop),
+		.channel = w->orders_fd };
 	if (l.left > 0)
 		each_session(w, list_session, &l);
 	l.page.last = 1;
@@ -355,7 +362,8 @@ init_limits(struct worker *w)
 			[LIMIT_SECOND] = 1000000,
 		};
 		for (int limit = LIMIT_NONE + 1; limit < LIMITS; limit++)
-			deadline_queue_init(&w->limits[limit][stressed], w->loop, span_us[limit], on_deadline);
+			deadline_queue_init(
+			    &w->limits[limit][stressed], w->loop, span_us[limit], on_deadline);
 	}
 }
 
@@ -379,8 +387,9 @@ on_term(int signo, short what, void *arg)
 }
 
 /*
- * A loop that does not come back in time is ended by SIGALRM, and the master starts another: a worker that hangs
- * would hold its clients for ever. Three steps a span, so that an idle one is never suspected.
+ * A loop that does not come back in time is ended by SIGALRM, and the master starts another: a
+ * worker that hangs would hold its clients for ever. Three steps a span, so that an idle one is
+ * never suspected.
  */
 static void
 on_watchdog(int fd, short what, void *arg)
@@ -416,13 +425,15 @@ start_listening(struct worker *w, const struct worker_start *start)
 		l->worker = w;
 		l->rules = &w->snap->listeners[i];
 		l->fd = start->listen_fds[i];
-		l->wildcard = addr_equal(&l->rules->at.addr, &any4) || addr_equal(&l->rules->at.addr, &any6);
+		l->wildcard =
+		    addr_equal(&l->rules->at.addr, &any4) || addr_equal(&l->rules->at.addr, &any6);
 		watch_init(&l->watch, w->loop, l->fd, WATCH_READ, on_accept, l);
 		watch_start(&l->watch);
 	}
 }
 
-/* Pools for every session there may be: whichever worker the clients choose, their sum is the limit. */
+/* Pools for every session there may be: whichever worker the clients choose, their sum is the
+ * limit. */
 static void
 init_pools(struct worker *w)
 {
@@ -509,8 +520,13 @@ worker_main(const struct worker_start *start)
 	signal(SIGINT, SIG_IGN);
 	signal(SIGCHLD, SIG_DFL);
 	keep_only(start);
-	w = (struct worker){ .loop = loop_new(), .snap = start->snap, .number = start->number,
-		.shared = start->shared, .slot = start->slot, .orders_fd = start->orders_fd, .tls_fd = start->tls_fd };
+	w = (struct worker){ .loop = loop_new(),
+		.snap = start->snap,
+		.number = start->number,
+		.shared = start->shared,
+		.slot = start->slot,
+		.orders_fd = start->orders_fd,
+		.tls_fd = start->tls_fd };
 	w.spare_fd = dup(w.orders_fd);
 	if (getrandom(&w.next_id, sizeof w.next_id, 0) < 0)
 		return EXIT_FAILURE;

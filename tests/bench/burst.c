@@ -4,10 +4,10 @@
  *	burst [-n CLIENTS] [-c AT-ONCE] [-r PER-SECOND] [-b FIRST] [-w LIMIT-S] [-h] ADDRESS PORT
  *
  * FIRST is the offset of the first source address into 127/8. A client waits for the end of the
- * greeting, says QUIT and waits for the close. With -h it only holds: when every client has its first
- * greeting line, "held N" is printed and the connections stay until the program is killed.
- * Prints: greeted N refused N failed N seconds S median_ms M p99_ms P (time from connect to the last
- * greeting line).
+ * greeting, says QUIT and waits for the close. With -h it only holds: when every client has its
+ *first greeting line, "held N" is printed and the connections stay until the program is killed.
+ * Prints: greeted N refused N failed N seconds S median_ms M p99_ms P (time from connect to the
+ *last greeting line).
  */
 #include "config.h"
 
@@ -75,7 +75,8 @@ finish(struct client *c, bool failed)
 static void
 start(struct client *c, unsigned number)
 {
-	struct sockaddr_in from = { .sin_family = AF_INET, .sin_addr.s_addr = htonl((127u << 24) + b.first + number) };
+	struct sockaddr_in from = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl((127u << 24) + b.first + number) };
 	struct epoll_event watch = { .events = EPOLLIN, .data.ptr = c };
 	int one = 1;
 
@@ -84,7 +85,8 @@ start(struct client *c, unsigned number)
 	b.open++;
 	setsockopt(c->sock, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
 	if (bind(c->sock, (struct sockaddr *)&from, sizeof from) != 0 ||
-	    (connect(c->sock, (struct sockaddr *)&b.to, sizeof b.to) != 0 && errno != EINPROGRESS) ||
+	    (connect(c->sock, (struct sockaddr *)&b.to, sizeof b.to) != 0 &&
+		errno != EINPROGRESS) ||
 	    epoll_ctl(b.poller, EPOLL_CTL_ADD, c->sock, &watch) != 0) {
 		perror("burst");
 		finish(c, true);
@@ -143,7 +145,8 @@ run(void)
 		if (since_s > b.limit_s)
 			break;
 		for (int i = 0; i < 64 && b.started < b.clients && b.open < b.at_once &&
-		     (b.rate == 0 || b.started < since_s * b.rate); i++) {
+				(b.rate == 0 || b.started < since_s * b.rate);
+		     i++) {
 			start(&b.all[b.started], b.started);
 			b.started++;
 		}
@@ -158,8 +161,9 @@ run(void)
 		}
 	}
 	qsort(b.waits_s, b.greeted, sizeof *b.waits_s, by_value);
-	printf("greeted %u refused %u failed %u seconds %.2f median_ms %.1f p99_ms %.1f\n", b.greeted, b.refused,
-	    b.failed + b.open, now_s() - began_s, b.greeted > 0 ? b.waits_s[b.greeted / 2] * 1e3 : 0,
+	printf("greeted %u refused %u failed %u seconds %.2f median_ms %.1f p99_ms %.1f\n",
+	    b.greeted, b.refused, b.failed + b.open, now_s() - began_s,
+	    b.greeted > 0 ? b.waits_s[b.greeted / 2] * 1e3 : 0,
 	    b.greeted > 0 ? b.waits_s[b.greeted * 99 / 100] * 1e3 : 0);
 }
 

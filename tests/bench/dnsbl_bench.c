@@ -1,6 +1,6 @@
 /*
- * How fast the lists are asked. Prints questions a second, our CPU a question, and how many were lost.
- * usage: dnsbl_bench ADDR:PORT CLIENTS CLIENTS-AT-ONCE DOMAIN...
+ * How fast the lists are asked. Prints questions a second, our CPU a question, and how many were
+ * lost. usage: dnsbl_bench ADDR:PORT CLIENTS CLIENTS-AT-ONCE DOMAIN...
  */
 #include "config.h"
 
@@ -42,8 +42,9 @@ on_done(void *arg)
 static void
 start(struct client *c)
 {
-	struct addr a = { .family = 4, .ip = { 11, (uint8_t)(bench.started >> 16), (uint8_t)(bench.started >> 8),
-	    (uint8_t)bench.started } };
+	struct addr a = { .family = 4,
+		.ip = { 11, (uint8_t)(bench.started >> 16), (uint8_t)(bench.started >> 8),
+		    (uint8_t)bench.started } };
 
 	if (bench.started == bench.clients)
 		return;
@@ -57,7 +58,8 @@ cpu_us(void)
 	struct rusage u;
 
 	getrusage(RUSAGE_SELF, &u);
-	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e6 + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e6 +
+	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
 }
 
 int
@@ -94,9 +96,9 @@ main(int argc, char **argv)
 	wall = (double)clock_now_us() - wall;
 	cpu = cpu_us() - cpu;
 	questions = (double)bench.done * (double)s->count;
-	printf("%.0f questions in %.2f s: %.0f/s, %.2f us CPU each, %llu listed, %llu lost\n", questions, wall / 1e6,
-	    questions / wall * 1e6, cpu / questions, (unsigned long long)bench.listed,
-	    (unsigned long long)bench.failed);
+	printf("%.0f questions in %.2f s: %.0f/s, %.2f us CPU each, %llu listed, %llu lost\n",
+	    questions, wall / 1e6, questions / wall * 1e6, cpu / questions,
+	    (unsigned long long)bench.listed, (unsigned long long)bench.failed);
 	dnsbl_free(&bench.dnsbl);
 	dnsbl_sites_free(&s);
 	loop_free(&bench.loop);

@@ -1,6 +1,6 @@
 /*
- * The SMTP engine: processor time a command (the client's part not counted), memory of a session, and what many idle
- * sessions cost while a few bytes drip in.
+ * The SMTP engine: processor time a command (the client's part not counted), memory of a session,
+ * and what many idle sessions cost while a few bytes drip in.
  *
  * usage: engine_bench [SESSIONS]: held at once (10000)
  */
@@ -44,9 +44,12 @@ static struct worker *
 worker_for(const char *sessions)
 {
 	const struct rules_override rules[] = { { "gatehouse_session_limit", sessions },
-		{ "postscreen_pipelining_enable", "yes" }, { "postscreen_non_smtp_command_enable", "yes" },
-		{ "postscreen_command_count_limit", "100000000" }, { "postscreen_pre_queue_limit", "100000" },
-		{ "postscreen_client_connection_count_limit", "0" }, { "postscreen_greet_banner", "" } };
+		{ "postscreen_pipelining_enable", "yes" },
+		{ "postscreen_non_smtp_command_enable", "yes" },
+		{ "postscreen_command_count_limit", "100000000" },
+		{ "postscreen_pre_queue_limit", "100000" },
+		{ "postscreen_client_connection_count_limit", "0" },
+		{ "postscreen_greet_banner", "" } };
 
 	return fake_worker_new(rules, sizeof rules / sizeof rules[0]);
 }
@@ -117,7 +120,8 @@ main(int argc, char **argv)
 
 	log_open("/dev/null", "bench", 0);
 	if (count < 100 || socks == NULL || setrlimit(RLIMIT_NOFILE, &files) != 0) {
-		fprintf(stderr, "usage: engine_bench [SESSIONS], at least 100; needs two descriptors for each\n");
+		fprintf(stderr, "usage: engine_bench [SESSIONS], at least 100; needs two "
+				"descriptors for each\n");
 		return 2;
 	}
 	w = worker_for(text);
@@ -139,7 +143,8 @@ main(int argc, char **argv)
 		turn(w);
 	}
 	printf("a session in the engine: %zu + %zu bytes; resident for each of %d: %zu, heap %zu\n",
-	    sizeof(struct session), engine_size(w->snap), count - 1, (resident() - before) / (size_t)(count - 1),
+	    sizeof(struct session), engine_size(w->snap), count - 1,
+	    (resident() - before) / (size_t)(count - 1),
 	    (mallinfo2().uordblks - heap) / (size_t)(count - 1));
 	bench_drip(w, socks, count);
 	return 0;

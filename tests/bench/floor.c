@@ -1,7 +1,7 @@
 /*
  * floor ADDRESS PORT SOCKET: the least that a hand-off can cost. Passes every client to the `pass`
- * service at SOCKET at once: one accept, one connect, one descriptor, one attribute list, two closes.
- * Decides nothing, logs nothing. Also serves tests as the smallest sender of that protocol.
+ * service at SOCKET at once: one accept, one connect, one descriptor, one attribute list, two
+ * closes. Decides nothing, logs nothing. Also serves tests as the smallest sender of that protocol.
  */
 #include "config.h"
 
@@ -24,14 +24,17 @@ static struct sockaddr_un service = { .sun_family = AF_UNIX };
 static int poller;
 
 static int
-attributes(char *out, size_t size, const struct sockaddr_in *client, const struct sockaddr_in *server)
+attributes(
+    char *out, size_t size, const struct sockaddr_in *client, const struct sockaddr_in *server)
 {
 	char a[INET_ADDRSTRLEN], b[INET_ADDRSTRLEN];
 
 	inet_ntop(AF_INET, &client->sin_addr, a, sizeof a);
 	inet_ntop(AF_INET, &server->sin_addr, b, sizeof b);
-	return snprintf(out, size, "client_address%c%s%cclient_port%c%d%cserver_address%c%s%cserver_port%c%d%c", 0, a, 0,
-	    0, ntohs(client->sin_port), 0, 0, b, 0, 0, ntohs(server->sin_port), 0) + 1;
+	return snprintf(out, size,
+		   "client_address%c%s%cclient_port%c%d%cserver_address%c%s%cserver_port%c%d%c", 0,
+		   a, 0, 0, ntohs(client->sin_port), 0, 0, b, 0, 0, ntohs(server->sin_port), 0) +
+	       1;
 }
 
 static void
@@ -42,9 +45,11 @@ pass(int client, const struct sockaddr_in *peer, const struct sockaddr_in *own)
 	char list[256];
 	int len = attributes(list, sizeof list, peer, own);
 
-	if (connect(sock, (struct sockaddr *)&service, sizeof service) == 0 && fd_send(sock, "", 1, &client, 1) == 1 &&
+	if (connect(sock, (struct sockaddr *)&service, sizeof service) == 0 &&
+	    fd_send(sock, "", 1, &client, 1) == 1 &&
 	    send(sock, list, (size_t)len, MSG_NOSIGNAL) == len)
-		epoll_ctl(poller, EPOLL_CTL_ADD, sock, &watch); /* its end is the sign that all is taken */
+		epoll_ctl(poller, EPOLL_CTL_ADD, sock,
+		    &watch); /* its end is the sign that all is taken */
 	else
 		close(sock);
 	close(client);

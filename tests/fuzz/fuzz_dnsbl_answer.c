@@ -1,6 +1,6 @@
 /*
- * Answers from the name server: first byte chooses the question, the rest is the packet. Half of the
- * inputs get the right question put in, so that the parser behind it is reached.
+ * Answers from the name server: first byte chooses the question, the rest is the packet. Half of
+ * the inputs get the right question put in, so that the parser behind it is reached.
  */
 #include "config.h"
 
@@ -36,7 +36,8 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 		abort();
 	memcpy(exact, packet, len);
 	enum answer_status status = answer_parse(&a, exact, len, &q);
-	if (a.count > DNSBL_ANSWERS_MAX || (status == ANSWER_FOUND) != (a.count > 0 && status == ANSWER_FOUND) ||
+	if (a.count > DNSBL_ANSWERS_MAX ||
+	    (status == ANSWER_FOUND) != (a.count > 0 && status == ANSWER_FOUND) ||
 	    strlen(a.name) > DNS_NAME_MAX)
 		abort();
 	free(exact);

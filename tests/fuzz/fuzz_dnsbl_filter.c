@@ -12,7 +12,8 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
 	char text[128];
 	struct buf err = BUF(text);
-	struct dnsbl_filter *f = dnsbl_filter_parse((struct span){ (const char *)bytes, len }, &err);
+	struct dnsbl_filter *f =
+	    dnsbl_filter_parse((struct span){ (const char *)bytes, len }, &err);
 	unsigned matched = 0;
 
 	if ((f == NULL) != (err.len > 0))

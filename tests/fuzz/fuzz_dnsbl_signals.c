@@ -25,7 +25,8 @@ load_feed(const uint8_t *bytes, size_t len, const struct place *at)
 		f = feed_load(path, at);
 	close(fd);
 	for (unsigned i = 0; f != NULL && i < 256; i++)
-		(void)feed_has(f, &(struct addr){ .family = i & 1 ? 4 : 6, .ip = { (uint8_t)i, (uint8_t)i } });
+		(void)feed_has(
+		    f, &(struct addr){ .family = i & 1 ? 4 : 6, .ip = { (uint8_t)i, (uint8_t)i } });
 	feed_free(&f);
 }
 

@@ -1,10 +1,11 @@
 /*
- * A whole session, driven through a socket pair, without waiting: whatever a client sends and however it is
- * split, it hears only well-formed reply lines, the session ends, and nothing of it is left.
+ * A whole session, driven through a socket pair, without waiting: whatever a client sends and
+ * however it is split, it hears only well-formed reply lines, the session ends, and nothing of it
+ * is left.
  *
- * The first byte chooses the configuration. Of the others, some stand for events and all else is what the
- * client sends: FE ends a packet, FD the time limit of the state is reached, FC the client closes its sending
- * direction, FB the session has lasted too long, FA the client stops reading.
+ * The first byte chooses the configuration. Of the others, some stand for events and all else is
+ * what the client sends: FE ends a packet, FD the time limit of the state is reached, FC the client
+ * closes its sending direction, FB the session has lasted too long, FA the client stops reading.
  */
 #include "config.h"
 
@@ -24,23 +25,32 @@ enum { PACKET = 0xfe, TIME = 0xfd, HALF = 0xfc, EXPIRE = 0xfb, DEAF = 0xfa };
 #define LINE_MAX_LEN 2100
 #define TURNS_MAX 4000
 
-#define DEEP(action) \
-	{ "postscreen_pipelining_enable", "yes" }, { "postscreen_non_smtp_command_enable", "yes" }, \
-	{ "postscreen_bare_newline_enable", "yes" }, { "postscreen_pipelining_action", action }, \
-	{ "postscreen_non_smtp_command_action", action }, { "postscreen_bare_newline_action", action }, \
-	{ "postscreen_greet_action", action }
+#define DEEP(action)                                          \
+	{ "postscreen_pipelining_enable", "yes" },            \
+	    { "postscreen_non_smtp_command_enable", "yes" },  \
+	    { "postscreen_bare_newline_enable", "yes" },      \
+	    { "postscreen_pipelining_action", action },       \
+	    { "postscreen_non_smtp_command_action", action }, \
+	    { "postscreen_bare_newline_action", action },     \
+	{                                                     \
+		"postscreen_greet_action", action             \
+	}
 
 static const struct rules_override configs[][12] = {
 	{ DEEP("ignore") },
 	{ DEEP("enforce") },
 	{ DEEP("drop") },
-	{ DEEP("enforce"), { "postscreen_reject_footer", "a\\n$client_address ${localtime}\\n" }, { "soft_bounce", "yes" },
-	    { "postscreen_reject_footer_maps", "inline:{{500 Syntax: ETRN domain=\\\\c, x $client_port}}" },
+	{ DEEP("enforce"), { "postscreen_reject_footer", "a\\n$client_address ${localtime}\\n" },
+	    { "soft_bounce", "yes" },
+	    { "postscreen_reject_footer_maps",
+		"inline:{{500 Syntax: ETRN domain=\\\\c, x $client_port}}" },
 	    { "smtputf8_enable", "yes" } },
-	{ DEEP("enforce"), { "postscreen_command_filter", "static:{NOOP x}" }, { "line_length_limit", "512" },
-	    { "postscreen_helo_required", "yes" }, { "postscreen_command_count_limit", "6" } },
-	{ { "postscreen_access_list", "static:reject" }, { "postscreen_denylist_action", "enforce" },
-	    { "gatehouse_tarpit_delay", "1s" }, { "gatehouse_tarpit_rate", "7" } },
+	{ DEEP("enforce"), { "postscreen_command_filter", "static:{NOOP x}" },
+	    { "line_length_limit", "512" }, { "postscreen_helo_required", "yes" },
+	    { "postscreen_command_count_limit", "6" } },
+	{ { "postscreen_access_list", "static:reject" },
+	    { "postscreen_denylist_action", "enforce" }, { "gatehouse_tarpit_delay", "1s" },
+	    { "gatehouse_tarpit_rate", "7" } },
 	{ { "postscreen_greet_banner", "" } },
 	{ DEEP("enforce"), { "postscreen_upstream_proxy_protocol", "haproxy" } },
 };
@@ -82,7 +92,8 @@ hear(struct stranger *c, char b)
 	if (c->len < 5 || c->line[c->len - 1] != '\r' || (c->line[3] != ' ' && c->line[3] != '-'))
 		abort();
 	for (size_t i = 0; i < c->len - 1; i++)
-		if ((unsigned char)c->line[i] < 32 || c->line[i] == 127 || (i < 3 && !isdigit((unsigned char)c->line[i])))
+		if ((unsigned char)c->line[i] < 32 || c->line[i] == 127 ||
+		    (i < 3 && !isdigit((unsigned char)c->line[i])))
 			abort();
 	c->len = 0;
 }
@@ -141,8 +152,12 @@ finish(struct stranger *c)
 			if (fake_session(w) != NULL)
 				session_event(fake_session(w), ON_TIME);
 	}
-	if (pool_used(w->sessions) + pool_used(w->clients) + pool_used(w->engines) + pool_used(w->crowds) > 0 ||
-	    shared_check_queue(w->shared) + shared_proxy_queue(w->shared) + shared_tarpit(w->shared) > 0)
+	if (pool_used(w->sessions) + pool_used(w->clients) + pool_used(w->engines) +
+		    pool_used(w->crowds) >
+		0 ||
+	    shared_check_queue(w->shared) + shared_proxy_queue(w->shared) +
+		    shared_tarpit(w->shared) >
+		0)
 		abort();
 }
 

@@ -1,4 +1,5 @@
-/* However a stream is split into packets, the same lines come out of it, and nothing is kept beyond the limit. */
+/* However a stream is split into packets, the same lines come out of it, and nothing is kept beyond
+ * the limit. */
 #include "config.h"
 
 #include <stdlib.h>
@@ -34,7 +35,9 @@ run(struct trace *t, const uint8_t *data, size_t size, uint32_t limit, size_t pa
 
 	t->len = 0;
 	for (size_t at = 0; at < size; at += packet) {
-		struct span in = { (const char *)data + at, size - at < packet ? size - at : packet }, line = { NULL, 0 };
+		struct span in = { (const char *)data + at,
+			size - at < packet ? size - at : packet },
+			    line = { NULL, 0 };
 		while (in.len > 0) {
 			enum line_end end = line_take(&l, &in, &line);
 			if (l.len > limit)

@@ -1,4 +1,5 @@
-/* A PROXY header is complete at one length only: each shorter beginning asks for more, what follows changes nothing. */
+/* A PROXY header is complete at one length only: each shorter beginning asks for more, what follows
+ * changes nothing. */
 #include "config.h"
 
 #include <stdlib.h>
@@ -23,14 +24,16 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (used == 0 || used > all.len)
 		abort();
 	for (size_t n = 0; n < used; n++)
-		if (proxy_parse((struct span){ all.p, n }, &used_again, &again[0], &again[1], &error) != PROXY_MORE)
+		if (proxy_parse((struct span){ all.p, n }, &used_again, &again[0], &again[1],
+			&error) != PROXY_MORE)
 			abort();
-	if (proxy_parse((struct span){ all.p, used }, &used_again, &again[0], &again[1], &error) != result ||
+	if (proxy_parse((struct span){ all.p, used }, &used_again, &again[0], &again[1], &error) !=
+		result ||
 	    used_again != used)
 		abort();
-	if (result == PROXY_DONE &&
-	    (!addr_equal(&client.addr, &again[0].addr) || !addr_equal(&server.addr, &again[1].addr) ||
-		client.port != again[0].port || client.addr.family == 0))
+	if (result == PROXY_DONE && (!addr_equal(&client.addr, &again[0].addr) ||
+					!addr_equal(&server.addr, &again[1].addr) ||
+					client.port != again[0].port || client.addr.family == 0))
 		abort();
 	return 0;
 }

@@ -166,7 +166,8 @@ serve_udp(int sock, int other)
 	if (in_zone(&m, "slow"))
 		send_later(&m, &from);
 	else
-		(void)sendto(in_zone(&m, "wrongaddr") ? other : sock, m.bytes, m.len, 0, (struct sockaddr *)&from, from_len);
+		(void)sendto(in_zone(&m, "wrongaddr") ? other : sock, m.bytes, m.len, 0,
+		    (struct sockaddr *)&from, from_len);
 }
 
 static void
@@ -203,7 +204,8 @@ open_socket(int type, const char *address, uint16_t port)
 	if (fd < 0 || inet_pton(AF_INET, address, &at.sin_addr) != 1)
 		return -1;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-	if (bind(fd, (struct sockaddr *)&at, sizeof at) != 0 || (type == SOCK_STREAM && listen(fd, 16) != 0)) {
+	if (bind(fd, (struct sockaddr *)&at, sizeof at) != 0 ||
+	    (type == SOCK_STREAM && listen(fd, 16) != 0)) {
 		close(fd);
 		return -1;
 	}
@@ -218,7 +220,8 @@ main(int argc, char **argv)
 		return 2;
 	}
 	uint16_t port = (uint16_t)strtoul(argv[2], NULL, 10);
-	int udp = open_socket(SOCK_DGRAM, argv[1], port), other = open_socket(SOCK_DGRAM, argv[3], port);
+	int udp = open_socket(SOCK_DGRAM, argv[1], port),
+	    other = open_socket(SOCK_DGRAM, argv[3], port);
 	int tcp = open_socket(SOCK_STREAM, argv[1], port);
 	struct pollfd p[] = { { .fd = udp, .events = POLLIN }, { .fd = tcp, .events = POLLIN } };
 

@@ -82,7 +82,8 @@ fake_worker_new(const struct rules_override *extra, size_t count)
 	map_init(&w->by_net, 16);
 	for (int limit = LIMIT_NONE + 1; limit < LIMITS; limit++)
 		for (int stressed = 0; stressed < 2; stressed++)
-			deadline_queue_init(&w->limits[limit][stressed], w->loop, 3600 * INT64_C(1000000), on_deadline);
+			deadline_queue_init(&w->limits[limit][stressed], w->loop,
+			    3600 * INT64_C(1000000), on_deadline);
 	gate_init(w);
 	engine_init(w);
 	return w;
@@ -118,8 +119,9 @@ fake_client(struct worker *w, const char *address, bool proxied)
 	struct endpoint peer, local;
 	int pair[2];
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0 || !fd_nonblock(pair[0], true) ||
-	    !fd_nonblock(pair[1], true) || !endpoint_parse(&peer, address, strlen(address), 1025) ||
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0 ||
+	    !fd_nonblock(pair[0], true) || !fd_nonblock(pair[1], true) ||
+	    !endpoint_parse(&peer, address, strlen(address), 1025) ||
 	    !endpoint_parse(&local, "198.51.100.2", 12, 25))
 		abort();
 	session_birth(w, pair[0], &peer, &local, proxied);

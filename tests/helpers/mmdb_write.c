@@ -141,9 +141,9 @@ write_metadata(FILE *f)
 static void
 write_record(FILE *f, uint32_t record)
 {
-	uint32_t v = record == EMPTY ? (uint32_t)node_count :
-	    (record & DATA_BIT) != 0 ? (record & ~DATA_BIT) + (uint32_t)node_count + 16 :
-				       record;
+	uint32_t v = record == EMPTY		? (uint32_t)node_count
+		     : (record & DATA_BIT) != 0 ? (record & ~DATA_BIT) + (uint32_t)node_count + 16
+						: record;
 
 	putc((int)(v >> 16 & 255), f);
 	putc((int)(v >> 8 & 255), f);

@@ -3,13 +3,10 @@
  *
  *	talk [-q] [-s SOURCE] [-w LIMIT-MS] ADDRESS:PORT|/SOCKET STEP...
  *
- * Steps:	220		read one reply, all its lines; the code must match ('.' is any digit)
- *		220-		read one line that begins so
- *		has TEXT	the last reply holds TEXT
- *		> TEXT		send TEXT and CRLF
- *		! TEXT		send TEXT as it is; \r \n \t \0 \\ as in C
- *		sleep SECONDS
- *		tls		start TLS here (no certificate is verified)
+ * Steps:	220		read one reply, all its lines; the code must match ('.' is any
+ *digit) 220-		read one line that begins so has TEXT	the last reply holds TEXT > TEXT
+ *send TEXT and CRLF ! TEXT		send TEXT as it is; \r \n \t \0 \\ as in C sleep SECONDS tls
+ *start TLS here (no certificate is verified)
  *		eof		the server closes; what it says before is shown
  *		close		close
  * Prints what both sides said with the seconds since the connect. Exit 0 if every step went as
@@ -206,7 +203,8 @@ step_tls(struct talk *t, const char *text)
 	(void)text;
 #ifdef HAVE_OPENSSL
 	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
-	struct timeval limit = { .tv_sec = t->limit_ms / 1000, .tv_usec = t->limit_ms % 1000 * 1000 };
+	struct timeval limit = { .tv_sec = t->limit_ms / 1000,
+		.tv_usec = t->limit_ms % 1000 * 1000 };
 
 	(void)setsockopt(t->sock, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	t->ssl = context != NULL ? SSL_new(context) : NULL;
@@ -323,8 +321,10 @@ open_connection(const char *source, const char *to)
 		struct sockaddr_storage own;
 		socklen_t own_len;
 
-		snprintf(text, sizeof(text), address.ss_family == AF_INET ? "%s:0" : "[%s]:0", source);
-		if (!parse_address(text, &own, &own_len) || bind(sock, (struct sockaddr *)&own, own_len) != 0)
+		snprintf(
+		    text, sizeof(text), address.ss_family == AF_INET ? "%s:0" : "[%s]:0", source);
+		if (!parse_address(text, &own, &own_len) ||
+		    bind(sock, (struct sockaddr *)&own, own_len) != 0)
 			return -1;
 	}
 	return connect(sock, (struct sockaddr *)&address, len) == 0 ? sock : -1;
@@ -359,7 +359,8 @@ main(int argc, char **argv)
 	for (int i = optind + 1; i < argc; i++)
 		if (!run_step(&t, argv[i])) {
 			if (!t.quiet)
-				printf("%7.3f unexpected at step %d: %s\n", now_s() - t.started_s, i - optind, argv[i]);
+				printf("%7.3f unexpected at step %d: %s\n", now_s() - t.started_s,
+				    i - optind, argv[i]);
 			return 1;
 		}
 	return 0;

@@ -315,7 +315,8 @@ serve(struct play *p, int fd, const struct endpoint *peer)
 	(void)signal(SIGHUP, SIG_IGN);
 	(void)signal(SIGTERM, SIG_DFL);
 	/* Inherited from the listener. */
-	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){ 0 }, sizeof(struct timeval));
+	(void)setsockopt(
+	    fd, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){ 0 }, sizeof(struct timeval));
 	if (p->tls_first)
 		start_tls(p, &g, peer);
 	else

@@ -19,10 +19,22 @@ ATF_TC_BODY(replies, tc)
 		int code;
 		size_t len;
 	} cases[] = {
-		{ "", 0, 0 }, { "2", 0, 0 }, { "220 x", 0, 0 }, { "220 x\r\n", 220, 7 }, { "220\r\n", 220, 5 },
-		{ "220-x\r\n", 0, 0 }, { "220-x\r\n220 y\r\n", 220, 14 }, { "220-x\r\n220 y\r\n250 z\r\n", 220, 14 },
-		{ "250-a\n250 b\n", 250, 12 }, { "554 no\r\nmore", 554, 8 }, { "hello\r\n", -1, 0 }, { "22\r\n", -1, 0 },
-		{ "120 x\r\n", -1, 0 }, { "620 x\r\n", -1, 0 }, { "2a0 x\r\n", -1, 0 }, { "\r\n", -1, 0 },
+		{ "", 0, 0 },
+		{ "2", 0, 0 },
+		{ "220 x", 0, 0 },
+		{ "220 x\r\n", 220, 7 },
+		{ "220\r\n", 220, 5 },
+		{ "220-x\r\n", 0, 0 },
+		{ "220-x\r\n220 y\r\n", 220, 14 },
+		{ "220-x\r\n220 y\r\n250 z\r\n", 220, 14 },
+		{ "250-a\n250 b\n", 250, 12 },
+		{ "554 no\r\nmore", 554, 8 },
+		{ "hello\r\n", -1, 0 },
+		{ "22\r\n", -1, 0 },
+		{ "120 x\r\n", -1, 0 },
+		{ "620 x\r\n", -1, 0 },
+		{ "2a0 x\r\n", -1, 0 },
+		{ "\r\n", -1, 0 },
 		{ "220-x\r\nbad\r\n", -1, 0 },
 	};
 	for (size_t i = 0; i < COUNT(cases); i++) {
@@ -46,12 +58,13 @@ client(const char *peer, const char *local)
 ATF_TC_WITHOUT_HEAD(headers);
 ATF_TC_BODY(headers, tc)
 {
-	static const char v2[] = "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x01\xc6\x33\x64\x02\x12\x67\0\x19";
+	static const char v2[] =
+	    "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x01\xc6\x33\x64\x02\x12\x67\0\x19";
 	const struct backend one = { .kind = BACKEND_PROXY1 }, two = { .kind = BACKEND_PROXY2 },
-		plain = { .kind = BACKEND_TCP }, xclient = { .kind = BACKEND_XCLIENT };
+			     plain = { .kind = BACKEND_TCP }, xclient = { .kind = BACKEND_XCLIENT };
 	struct backend_client v4 = client("192.0.2.1:4711", "198.51.100.2:25");
 	const struct backend_client v6 = client("[2001:db8::1]:4711", "[2001:db8::2]:25"),
-		mixed = client("192.0.2.1:4711", "[2001:db8::2]:25");
+				    mixed = client("192.0.2.1:4711", "[2001:db8::2]:25");
 	char text[600];
 	struct buf b = BUF(text);
 
@@ -96,8 +109,10 @@ ATF_TC_BODY(promises, tc)
 		int64_t size;
 	} cases[] = {
 		{ "250 mx\r\n", 0, -1 },
-		{ "250-mx\r\n250-SIZE 1000\r\n250 8BITMIME\r\n", KW_BIT(KW_SIZE) | KW_BIT(KW_8BITMIME), 1000 },
-		{ "250-mx\r\n250-size\r\n250-dsn\r\n250 X-OWN a b\r\n", KW_BIT(KW_SIZE) | KW_BIT(KW_DSN), 0 },
+		{ "250-mx\r\n250-SIZE 1000\r\n250 8BITMIME\r\n",
+		    KW_BIT(KW_SIZE) | KW_BIT(KW_8BITMIME), 1000 },
+		{ "250-mx\r\n250-size\r\n250-dsn\r\n250 X-OWN a b\r\n",
+		    KW_BIT(KW_SIZE) | KW_BIT(KW_DSN), 0 },
 		{ "250-mx\r\n250 SIZE 99999999999999999999\r\n", KW_BIT(KW_SIZE), 0 },
 		{ "250-mx SIZE\r\n250 CHUNKING", KW_BIT(KW_CHUNKING), -1 },
 	};

@@ -1,4 +1,5 @@
-/* One process's resolver against a server in the same loop: joint questions, cancelling, memory, guards. */
+/* One process's resolver against a server in the same loop: joint questions, cancelling, memory,
+ * guards. */
 #include "config.h"
 
 #include <arpa/inet.h>
@@ -38,8 +39,10 @@ on_question(int fd, short what, void *arg)
 	uint64_t octet = 256;
 	(void)span_uint((struct span){ (char *)p + 13, p[12] }, 255, &octet);
 	bool reserved = address && memcmp(p + 12, "\0011\0010\0010\003127", 10) == 0;
-	for (ssize_t i = 12; i + 4 < n && address; i++) /* the first octet stands last, before a zone of one letter */
-		reserved = reserved || (p[i] == 3 && p[i + 1] == '2' && p[i + 2] >= '4' && p[i + 4] == 1);
+	for (ssize_t i = 12; i + 4 < n && address;
+	     i++) /* the first octet stands last, before a zone of one letter */
+		reserved =
+		    reserved || (p[i] == 3 && p[i + 1] == '2' && p[i + 2] >= '4' && p[i + 4] == 1);
 	bool yes = server.world || test_point || (address && !reserved && octet < server.below);
 	server.questions++;
 	if (server.mute || (server.mute_w && memmem(p, (size_t)n, "\1w\7example", 10) != NULL))
@@ -49,7 +52,9 @@ on_question(int fd, short what, void *arg)
 	p[7] = yes;
 	if (yes) {
 		memcpy(p + n, head, 6);
-		memcpy(p + n + 6, (uint8_t[]){ 0, 0, (uint8_t)(server.ttl >> 8), (uint8_t)server.ttl, 0, 4, 127, 0, 0, 2 },
+		memcpy(p + n + 6,
+		    (uint8_t[]){
+			0, 0, (uint8_t)(server.ttl >> 8), (uint8_t)server.ttl, 0, 4, 127, 0, 0, 2 },
 		    10);
 		n += 16;
 	}
@@ -66,14 +71,17 @@ static void
 set_up(const char *sites, size_t clients, int64_t probe_s)
 {
 	struct sockaddr_storage ss;
-	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in at = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof ss;
 
 	log_threshold(LOG_LEVEL_FATAL);
 	f.loop = loop_new();
 	f.sites = sites_of(sites, NULL);
 	f.sites->probe_interval_s = probe_s;
-	server = (struct server){ .fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0), .below = 10, .ttl = 300 };
+	server = (struct server){
+		.fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0), .below = 10, .ttl = 300
+	};
 	ATF_REQUIRE(bind(server.fd, (struct sockaddr *)&at, sizeof at) == 0);
 	ATF_REQUIRE(getsockname(server.fd, (struct sockaddr *)&ss, &len) == 0);
 	ATF_REQUIRE(endpoint_from_sockaddr(&f.sites->servers[0], &ss));
@@ -103,7 +111,7 @@ client(unsigned last)
 struct asker {
 	struct dnsbl_ask *ask;
 	unsigned done;
-	bool release; /* from inside done */
+	bool release;	    /* from inside done */
 	struct asker *also; /* that one too */
 	int total;
 };
@@ -392,7 +400,8 @@ ATF_TC_BODY(decided_clients_go_early, tc)
 		unsigned done;
 	} cases[] = {
 		{ "a.example*3 w.example*-1", 0, EARLY_NEVER, 0 },
-		{ "a.example*3 w.example*-1", 0, EARLY_ALLOW, 0 }, /* sure to fail, but only allowing is early */
+		{ "a.example*3 w.example*-1", 0, EARLY_ALLOW,
+		    0 }, /* sure to fail, but only allowing is early */
 		{ "a.example*3 w.example*-1", 0, EARLY_BOTH, 1 },
 		{ "a.example*3 w.example*-3", 0, EARLY_BOTH, 0 }, /* may still be saved */
 		{ "a.example*-3 w.example*-1", -2, EARLY_ALLOW, 1 },

@@ -40,8 +40,10 @@ ATF_TC_BODY(questions, tc)
 	static const struct {
 		const char *client, *name;
 	} cases[] = {
-		{ "192.0.2.99", "99.2.0.192.bl.example" }, { "0.255.10.100", "100.10.255.0.bl.example" },
-		{ "2001:db8::1", "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.bl.example" },
+		{ "192.0.2.99", "99.2.0.192.bl.example" },
+		{ "0.255.10.100", "100.10.255.0.bl.example" },
+		{ "2001:db8::1",
+		    "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.bl.example" },
 	};
 	uint8_t packet[QUERY_MAX], longest[DNS_NAME_MAX] = { 0 };
 	char text[DNS_NAME_MAX + 1];
@@ -76,42 +78,54 @@ struct reply {
 #define RR_A(ttl, d) OWNER "\0\1\0\1\0\0" ttl "\0\4\x7f\0\0" d
 #define RR_CNAME OWNER "\0\5\0\1\0\0\0\x1e\0\2\xc0\x0c"
 #define RR_TXT OWNER "\0\x10\0\1\0\0\0\5\0\2\1x"
-#define RR_SOA(ttl, minimum) OWNER "\0\6\0\1\0\0" ttl "\0\x16\0\0\0\0\0\1\0\0\0\1\0\0\0\1\0\0\0\1\0\0" minimum
+#define RR_SOA(ttl, minimum) \
+	OWNER "\0\6\0\1\0\0" ttl "\0\x16\0\0\0\0\0\1\0\0\0\1\0\0\0\1\0\0\0\1\0\0" minimum
 #define FOUR(x) x x x x
 
 ATF_TC_WITHOUT_HEAD(answers);
 ATF_TC_BODY(answers, tc)
 {
 	static const struct reply cases[] = {
-		{ "one", { 0x81, 0x80 }, 1, 0, BYTES(RR_A("\1\x2c", "\2")), ANSWER_FOUND, 1, 300, 300 },
+		{ "one", { 0x81, 0x80 }, 1, 0, BYTES(RR_A("\1\x2c", "\2")), ANSWER_FOUND, 1, 300,
+		    300 },
 		{ "three, lowest ttl", { 0x81, 0x80 }, 3, 0,
-		  BYTES(RR_A("\1\x2c", "\2") RR_A("\0\x3c", "\4") RR_A("\1\0", "\x0a")), ANSWER_FOUND, 3, 60, 60 },
-		{ "behind a cname", { 0x81, 0x80 }, 2, 0, BYTES(RR_CNAME RR_A("\1\x2c", "\2")), ANSWER_FOUND, 1, 300, 30 },
-		{ "other types pass by", { 0x81, 0x80 }, 2, 0, BYTES(RR_TXT RR_A("\1\x2c", "\2")), ANSWER_FOUND, 1, 300, 300 },
+		    BYTES(RR_A("\1\x2c", "\2") RR_A("\0\x3c", "\4") RR_A("\1\0", "\x0a")),
+		    ANSWER_FOUND, 3, 60, 60 },
+		{ "behind a cname", { 0x81, 0x80 }, 2, 0, BYTES(RR_CNAME RR_A("\1\x2c", "\2")),
+		    ANSWER_FOUND, 1, 300, 30 },
+		{ "other types pass by", { 0x81, 0x80 }, 2, 0, BYTES(RR_TXT RR_A("\1\x2c", "\2")),
+		    ANSWER_FOUND, 1, 300, 300 },
 		{ "eleven cnames", { 0x81, 0x80 }, 11, 0,
-		  BYTES(FOUR(RR_CNAME) FOUR(RR_CNAME) RR_CNAME RR_CNAME RR_CNAME), ANSWER_MALFORMED, 0, -1, 30 },
-		{ "sixteen", { 0x81, 0x80 }, 16, 0, BYTES(FOUR(FOUR(RR_A("\1\0", "\2")))), ANSWER_FOUND, 16, 256, 256 },
-		{ "seventeen", { 0x81, 0x80 }, 17, 0, BYTES(FOUR(FOUR(RR_A("\1\0", "\2"))) RR_A("\1\0", "\2")),
-		  ANSWER_MALFORMED, 16, 256, 256 },
-		{ "nxdomain with soa", { 0x81, 0x83 }, 0, 1, BYTES(RR_SOA("\1\x2c", "\0\x78")), ANSWER_NONE, 0, 300, 120 },
-		{ "nodata with soa", { 0x81, 0x80 }, 0, 1, BYTES(RR_SOA("\0\x3c", "\0\x78")), ANSWER_NONE, 0, 60, 60 },
+		    BYTES(FOUR(RR_CNAME) FOUR(RR_CNAME) RR_CNAME RR_CNAME RR_CNAME),
+		    ANSWER_MALFORMED, 0, -1, 30 },
+		{ "sixteen", { 0x81, 0x80 }, 16, 0, BYTES(FOUR(FOUR(RR_A("\1\0", "\2")))),
+		    ANSWER_FOUND, 16, 256, 256 },
+		{ "seventeen", { 0x81, 0x80 }, 17, 0,
+		    BYTES(FOUR(FOUR(RR_A("\1\0", "\2"))) RR_A("\1\0", "\2")), ANSWER_MALFORMED, 16,
+		    256, 256 },
+		{ "nxdomain with soa", { 0x81, 0x83 }, 0, 1, BYTES(RR_SOA("\1\x2c", "\0\x78")),
+		    ANSWER_NONE, 0, 300, 120 },
+		{ "nodata with soa", { 0x81, 0x80 }, 0, 1, BYTES(RR_SOA("\0\x3c", "\0\x78")),
+		    ANSWER_NONE, 0, 60, 60 },
 		{ "nxdomain without", { 0x81, 0x83 }, 0, 0, BYTES(""), ANSWER_NONE, 0, -1, -1 },
-		{ "nxdomain with an address", { 0x81, 0x83 }, 1, 0, BYTES(RR_A("\1\x2c", "\2")), ANSWER_NONE, 0, -1, 300 },
+		{ "nxdomain with an address", { 0x81, 0x83 }, 1, 0, BYTES(RR_A("\1\x2c", "\2")),
+		    ANSWER_NONE, 0, -1, 300 },
 		{ "servfail", { 0x81, 0x82 }, 0, 0, BYTES(""), ANSWER_SERVFAIL, 0, -1, -1 },
 		{ "refused", { 0x81, 0x85 }, 0, 0, BYTES(""), ANSWER_REFUSED, 0, -1, -1 },
 		{ "not implemented", { 0x81, 0x84 }, 0, 0, BYTES(""), ANSWER_RCODE, 0, -1, -1 },
 		{ "truncated", { 0x83, 0x80 }, 0, 0, BYTES(""), ANSWER_TRUNCATED, 0, -1, -1 },
 		{ "a query", { 0x01, 0x00 }, 0, 0, BYTES(""), ANSWER_MALFORMED, 0, -1, -1 },
-		{ "cut record", { 0x81, 0x80 }, 2, 0, BYTES(RR_A("\1\x2c", "\2") OWNER "\0\1\0\1\0\0"), ANSWER_MALFORMED, 1,
-		  300, 300 },
-		{ "length beyond the end", { 0x81, 0x80 }, 1, 0, BYTES(OWNER "\0\1\0\1\0\0\0\1\0\5\x7f\0\0\2"),
-		  ANSWER_MALFORMED, 0, -1, -1 },
-		{ "five byte address", { 0x81, 0x80 }, 1, 0, BYTES(OWNER "\0\1\0\1\0\0\0\1\0\5\x7f\0\0\2\2"),
-		  ANSWER_MALFORMED, 0, -1, -1 },
-		{ "ttl with the top bit", { 0x81, 0x80 }, 1, 0, BYTES(OWNER "\0\1\0\1\x80\0\0\1\0\4\x7f\0\0\2"), ANSWER_FOUND,
-		  1, 0, 0 },
-		{ "strange label type", { 0x81, 0x80 }, 1, 0, BYTES("\x80\0\1\0\1\0\0\0\1\0\4\x7f\0\0\2"), ANSWER_MALFORMED,
-		  0, -1, -1 },
+		{ "cut record", { 0x81, 0x80 }, 2, 0,
+		    BYTES(RR_A("\1\x2c", "\2") OWNER "\0\1\0\1\0\0"), ANSWER_MALFORMED, 1, 300,
+		    300 },
+		{ "length beyond the end", { 0x81, 0x80 }, 1, 0,
+		    BYTES(OWNER "\0\1\0\1\0\0\0\1\0\5\x7f\0\0\2"), ANSWER_MALFORMED, 0, -1, -1 },
+		{ "five byte address", { 0x81, 0x80 }, 1, 0,
+		    BYTES(OWNER "\0\1\0\1\0\0\0\1\0\5\x7f\0\0\2\2"), ANSWER_MALFORMED, 0, -1, -1 },
+		{ "ttl with the top bit", { 0x81, 0x80 }, 1, 0,
+		    BYTES(OWNER "\0\1\0\1\x80\0\0\1\0\4\x7f\0\0\2"), ANSWER_FOUND, 1, 0, 0 },
+		{ "strange label type", { 0x81, 0x80 }, 1, 0,
+		    BYTES("\x80\0\1\0\1\0\0\0\1\0\4\x7f\0\0\2"), ANSWER_MALFORMED, 0, -1, -1 },
 	};
 	struct question q = ask("192.0.2.1", DNS_A);
 
@@ -125,17 +139,20 @@ ATF_TC_BODY(answers, tc)
 		packet[7] = c->answers;
 		packet[9] = c->authorities;
 		memcpy(packet + len, c->bytes, c->len);
-		ATF_CHECK_EQ_MSG(c->status, answer_parse(&a, packet, len + c->len, &q), "%s", c->what);
+		ATF_CHECK_EQ_MSG(
+		    c->status, answer_parse(&a, packet, len + c->len, &q), "%s", c->what);
 		ATF_CHECK_EQ_MSG(c->count, a.count, "%s: %u", c->what, a.count);
 		ATF_CHECK_EQ_MSG(c->ttl, a.ttl, "%s: ttl %d", c->what, a.ttl);
-		ATF_CHECK_EQ_MSG(c->memory_ttl, a.memory_ttl, "%s: memory %d", c->what, a.memory_ttl);
+		ATF_CHECK_EQ_MSG(
+		    c->memory_ttl, a.memory_ttl, "%s: memory %d", c->what, a.memory_ttl);
 	}
 }
 
 ATF_TC_WITHOUT_HEAD(another_question);
 ATF_TC_BODY(another_question, tc)
 {
-	struct question q = ask("192.0.2.1", DNS_A), other = ask("192.0.2.2", DNS_A), txt = ask("192.0.2.1", 16);
+	struct question q = ask("192.0.2.1", DNS_A), other = ask("192.0.2.2", DNS_A),
+			txt = ask("192.0.2.1", 16);
 	uint8_t packet[QUERY_MAX];
 	struct answer a;
 	size_t len = query_write(packet, 7, &q);
@@ -161,7 +178,8 @@ ATF_TC_BODY(names, tc)
 		const char *name;
 	} cases[] = {
 		{ "plain", BYTES("\4mail\7Example\0"), ANSWER_FOUND, "mail.example" },
-		{ "pointer into the question", BYTES("\4mail\xc0\x19"), ANSWER_FOUND, "mail.example" },
+		{ "pointer into the question", BYTES("\4mail\xc0\x19"), ANSWER_FOUND,
+		    "mail.example" },
 		{ "strange bytes", BYTES("\4m\nil\0"), ANSWER_FOUND, "m?il" },
 		{ "pointer to itself", BYTES("\xc0\x34"), ANSWER_MALFORMED, "" },
 		{ "forward pointer", BYTES("\xc0\xff"), ANSWER_MALFORMED, "" },
@@ -179,8 +197,8 @@ ATF_TC_BODY(names, tc)
 		memcpy(packet + len, "\xc0\x0c\0\x0c\0\1\0\0\1\0\0", 11);
 		packet[len + 11] = (uint8_t)cases[i].len;
 		memcpy(packet + len + 12, cases[i].data, cases[i].len);
-		ATF_CHECK_EQ_MSG(cases[i].status, answer_parse(&a, packet, len + 12 + cases[i].len, &q), "%s",
-		    cases[i].what);
+		ATF_CHECK_EQ_MSG(cases[i].status,
+		    answer_parse(&a, packet, len + 12 + cases[i].len, &q), "%s", cases[i].what);
 		if (cases[i].status == ANSWER_FOUND)
 			ATF_CHECK_STREQ(cases[i].name, a.name);
 	}

@@ -6,13 +6,16 @@
 #include "tests/helpers/dnsbl_sites.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define VECTORS "a.example*2, b.example=127.0.0.[2..4]*3, b.example=127.0.0.10*-1, w.example=127.0.[0..255].[1;2;3]*-4"
+#define VECTORS                                                              \
+	"a.example*2, b.example=127.0.0.[2..4]*3, b.example=127.0.0.10*-1, " \
+	"w.example=127.0.[0..255].[1;2;3]*-4"
 
 /* "a 300 127.0.0.2": DOMAIN TTL ADDRESS..., one reply. */
 static void
 reply(const struct dnsbl_sites *s, struct dnsbl_score *score, const char *text)
 {
-	struct span rest = span_of(text), name = span_token(&rest, " "), word = span_token(&rest, " ");
+	struct span rest = span_of(text), name = span_token(&rest, " "),
+		    word = span_token(&rest, " ");
 	size_t i = 0;
 	int64_t ttl;
 
@@ -52,10 +55,12 @@ check(const struct vector *v, size_t number)
 	for (size_t i = 0; v->replies[i] != NULL; i++)
 		reply(s, &score, v->replies[i]);
 	dnsbl_score_end(s, &score);
-	ATF_CHECK_EQ_MSG(v->total, score.total, "vector %zu: total %d, not %d", number, score.total, v->total);
-	ATF_CHECK_EQ_MSG(v->ttl_s, score.ttl_s, "vector %zu: ttl %lld", number, (long long)score.ttl_s);
-	ATF_CHECK_STREQ_MSG(v->name == NULL ? "(none)" : v->name, score.name == NULL ? "(none)" : score.name,
-	    "vector %zu", number);
+	ATF_CHECK_EQ_MSG(
+	    v->total, score.total, "vector %zu: total %d, not %d", number, score.total, v->total);
+	ATF_CHECK_EQ_MSG(
+	    v->ttl_s, score.ttl_s, "vector %zu: ttl %lld", number, (long long)score.ttl_s);
+	ATF_CHECK_STREQ_MSG(v->name == NULL ? "(none)" : v->name,
+	    score.name == NULL ? "(none)" : score.name, "vector %zu", number);
 	dnsbl_sites_free(&s);
 }
 
@@ -68,18 +73,24 @@ ATF_TC_BODY(vectors, tc)
 		{ VECTORS, { "b.example 300 127.0.0.2 127.0.0.10" }, 2, "b.example", 300 },
 		{ VECTORS, { "b.example 300 127.0.0.11" }, 0, NULL, 300 },
 		{ VECTORS, { "b.example 300 127.0.0.3 127.0.0.4" }, 3, "b.example", 300 },
-		{ VECTORS, { "a.example 300 127.0.0.2", "b.example 200 127.0.0.4" }, 5, "b.example", 200 },
-		{ VECTORS, { "a.example 300 127.0.0.2", "w.example 400 127.0.5.2" }, -2, "a.example", 400 },
-		{ VECTORS, { "w.example 400 127.0.5.2", "a.example 300 127.0.0.2" }, -2, "a.example", 400 },
+		{ VECTORS, { "a.example 300 127.0.0.2", "b.example 200 127.0.0.4" }, 5, "b.example",
+		    200 },
+		{ VECTORS, { "a.example 300 127.0.0.2", "w.example 400 127.0.5.2" }, -2,
+		    "a.example", 400 },
+		{ VECTORS, { "w.example 400 127.0.5.2", "a.example 300 127.0.0.2" }, -2,
+		    "a.example", 400 },
 		/* §4.5: equal weights, the first stays; identical pairs count twice */
-		{ "a.example b.example", { "b.example 100 127.0.0.2", "a.example 100 127.0.0.2" }, 2, "b.example", 100 },
+		{ "a.example b.example", { "b.example 100 127.0.0.2", "a.example 100 127.0.0.2" },
+		    2, "b.example", 100 },
 		{ "a.example a.example", { "a.example 100 127.0.0.2" }, 2, "a.example", 100 },
 		{ "a.example*0", { "a.example 100 127.0.0.2" }, 0, "a.example", 100 },
 		/* §4.6 */
-		{ "a.example b.example", { "a.example 500 127.0.0.2", "b.example 90" }, 1, "a.example", 500 },
+		{ "a.example b.example", { "a.example 500 127.0.0.2", "b.example 90" }, 1,
+		    "a.example", 500 },
 		{ "a.example b.example", { "a.example 500", "b.example 90" }, 0, NULL, 90 },
 		{ "a.example w.example*-1", { "a.example 500", "w.example 90" }, 0, NULL, 500 },
-		{ "a.example w.example*-1", { "a.example 500 127.0.0.2", "w.example 90" }, 1, "a.example", 90 },
+		{ "a.example w.example*-1", { "a.example 500 127.0.0.2", "w.example 90" }, 1,
+		    "a.example", 90 },
 		{ "a.example b.example", { "a.example 500", "b.example -1" }, 0, NULL, 60 },
 		{ "a.example b.example", { "a.example -1", "b.example 500" }, 0, NULL, 500 },
 		{ "a.example", { "a.example 5" }, 0, NULL, 60 },
@@ -93,12 +104,15 @@ ATF_TC_BODY(vectors, tc)
 		{ "a.example", { "a.example 100 127.0.0.2 127.255.255.255" }, 0, NULL, 60 },
 		{ "a.example", { "a.example 100 203.0.113.80" }, 0, NULL, 60 },
 		{ "a.example", { "a.example 100 203.0.113.80 127.0.0.2" }, 1, "a.example", 100 },
-		{ "{ a.example, truth=no }", { "a.example 100 203.0.113.80" }, 1, "a.example", 100 },
+		{ "{ a.example, truth=no }", { "a.example 100 203.0.113.80" }, 1, "a.example",
+		    100 },
 		{ "list.dnswl.org*-5", { "list.dnswl.org 100 127.0.10.3" }, 0, NULL, 60 },
 		{ "list.dnswl.org*-5", { "list.dnswl.org 100 127.0.0.255" }, 0, NULL, 60 },
-		{ "list.dnswl.org*-5", { "list.dnswl.org 100 127.0.5.3" }, -5, "list.dnswl.org", 100 },
+		{ "list.dnswl.org*-5", { "list.dnswl.org 100 127.0.5.3" }, -5, "list.dnswl.org",
+		    100 },
 		{ "multi.surbl.org", { "multi.surbl.org 100 127.0.0.1" }, 0, NULL, 60 },
-		{ "multi.surbl.org", { "multi.surbl.org 100 127.0.0.64" }, 1, "multi.surbl.org", 100 },
+		{ "multi.surbl.org", { "multi.surbl.org 100 127.0.0.64" }, 1, "multi.surbl.org",
+		    100 },
 	};
 	for (size_t i = 0; i < COUNT(cases); i++)
 		check(&cases[i], i);
@@ -136,7 +150,8 @@ ATF_TC_BODY(outlook, tc)
 		{ 3, -2, { NULL }, DNSBL_OPEN },
 		{ 3, -2, { "a.example 60 127.0.0.2" }, DNSBL_OPEN },
 		{ 3, -2, { "a.example 60 127.0.0.2", "w.example 60" }, DNSBL_OPEN },
-		{ 3, -2, { "a.example 60 127.0.0.2", "b.example 60 127.0.0.2", "w.example 60" }, DNSBL_WILL_FAIL },
+		{ 3, -2, { "a.example 60 127.0.0.2", "b.example 60 127.0.0.2", "w.example 60" },
+		    DNSBL_WILL_FAIL },
 		{ 3, -2, { "a.example 60", "b.example 60" }, DNSBL_OPEN },
 		{ 3, 0, { "a.example 60", "b.example 60" }, DNSBL_WILL_PASS },
 		{ 3, -2, { "a.example 60", "w.example 60" }, DNSBL_WILL_PASS },

@@ -1,4 +1,5 @@
-/* policy/spf.c, pools.c, dns.c: from SPF records to address sets, against a real authoritative server. */
+/* policy/spf.c, pools.c, dns.c: from SPF records to address sets, against a real authoritative
+ * server. */
 #include "config.h"
 
 #include <atf-c.h>
@@ -37,8 +38,10 @@ ATF_TC_BODY(terms, tc)
 		{ "a/24//64", SPF_TERM, SPF_A, '+', "", 24, 64 },
 		{ "mx:example.com/28", SPF_TERM, SPF_MX, '+', "example.com", 28, 128 },
 		{ "a:host1", SPF_TERM, SPF_A, '+', "host1", 32, 128 },
-		{ "include:_spf.example.com", SPF_TERM, SPF_INCLUDE, '+', "_spf.example.com", 32, 128 },
-		{ "redirect=_spf.example.com", SPF_TERM, SPF_REDIRECT, '+', "_spf.example.com", 0, 0 },
+		{ "include:_spf.example.com", SPF_TERM, SPF_INCLUDE, '+', "_spf.example.com", 32,
+		    128 },
+		{ "redirect=_spf.example.com", SPF_TERM, SPF_REDIRECT, '+', "_spf.example.com", 0,
+		    0 },
 		{ "ip4:192.0.2.0/24", SPF_TERM, SPF_IP4, '+', "", 24, 0 },
 		{ "~ip4:192.0.2.1", SPF_TERM, SPF_IP4, '~', "", 32, 0 },
 		{ "ip6:2001:db8::/32", SPF_TERM, SPF_IP6, '+', "", 0, 32 },
@@ -77,7 +80,7 @@ ATF_TC_BODY(terms, tc)
 		ATF_CHECK_EQ_MSG(t.kind, cases[i].kind, "%s", cases[i].text);
 		ATF_CHECK_EQ_MSG(t.qualifier, cases[i].qualifier, "%s", cases[i].text);
 		ATF_CHECK_MSG(t.domain.len == strlen(cases[i].domain) &&
-			(t.domain.len == 0 || span_is(t.domain, cases[i].domain)),
+				  (t.domain.len == 0 || span_is(t.domain, cases[i].domain)),
 		    "%s", cases[i].text);
 		ATF_CHECK_EQ_MSG(t.len4, cases[i].len4, "%s: /%u", cases[i].text, t.len4);
 		ATF_CHECK_EQ_MSG(t.len6, cases[i].len6, "%s: //%u", cases[i].text, t.len6);
@@ -89,7 +92,8 @@ ATF_TC_BODY(terms, tc)
 }
 
 /*
- * A private nsd with this zone. A domain a line: what it is expected to become stands beside it below.
+ * A private nsd with this zone. A domain a line: what it is expected to become stands beside it
+ * below.
  */
 static const char zone[] =
     "$ORIGIN t.\n$TTL 600\n"
@@ -106,7 +110,8 @@ static const char zone[] =
     "tree TXT \"v=spf1 include:plain.t include:alias.t redirect=more.t\"\n"
     "alias CNAME split.t.\n"
     "more TXT \"v=spf1 ip4:203.0.113.0/24 -ip4:203.0.113.7 ?all\"\n"
-    "skips TXT \"v=spf1 ptr exists:%{i}.t include:%{d}.t -include:plain.t ip4:10.0.0.1 ip4:192.0.2.1 -all\"\n"
+    "skips TXT \"v=spf1 ptr exists:%{i}.t include:%{d}.t -include:plain.t ip4:10.0.0.1 "
+    "ip4:192.0.2.1 -all\"\n"
     "loop TXT \"v=spf1 include:loop.t -all\"\n"
     "ring TXT \"v=spf1 include:ring2.t -all\"\nring2 TXT \"v=spf1 redirect=ring.t\"\n"
     "everybody TXT \"v=spf1 +all\"\n"
@@ -118,9 +123,12 @@ static const char zone[] =
     "absent TXT \"v=spf1 include:nowhere.t -all\"\n"
     "voids TXT \"v=spf1 a:v1.t a:v2.t a:v3.t -all\"\n"
     "twovoids TXT \"v=spf1 a:v1.t mx:v2.t ip4:192.0.2.1 -all\"\n"
-    "ten TXT \"v=spf1 a:two.t a:two.t a:two.t a:two.t a:two.t a:two.t a:two.t a:two.t a:two.t a:two.t -all\"\n"
-    "eleven TXT \"v=spf1 include:plain.t include:plain.t include:plain.t include:plain.t include:plain.t "
-    "include:plain.t include:plain.t include:plain.t\" \" include:plain.t include:plain.t include:plain.t -all\"\n"
+    "ten TXT \"v=spf1 a:two.t a:two.t a:two.t a:two.t a:two.t a:two.t a:two.t a:two.t a:two.t "
+    "a:two.t -all\"\n"
+    "eleven TXT \"v=spf1 include:plain.t include:plain.t include:plain.t include:plain.t "
+    "include:plain.t "
+    "include:plain.t include:plain.t include:plain.t\" \" include:plain.t include:plain.t "
+    "include:plain.t -all\"\n"
     "manymx TXT \"v=spf1 mx -all\"\n";
 
 static void
@@ -132,7 +140,8 @@ write_zone(void)
 	fputs(zone, f);
 	for (int i = 0; i < 11; i++)
 		fprintf(f, "manymx MX %d mx1.t.\n", i);
-	/* 900 networks in one record of many strings: 20 kB, over TCP only, and more than we take. */
+	/* 900 networks in one record of many strings: 20 kB, over TCP only, and more than we take.
+	 */
 	fprintf(f, "huge TXT \"v=spf1\"");
 	for (int i = 0; i < 900; i++)
 		fprintf(f, " \" ip4:198.51.%d.%d/32\"", 100 + i / 250, i % 250);
@@ -165,9 +174,12 @@ start_nsd(uint16_t port)
 	write_zone();
 	ATF_REQUIRE(f != NULL && getcwd(dir, sizeof dir) != NULL);
 	fprintf(f,
-	    "server:\n ip-address: 127.0.0.1@%u\n username: \"\"\n zonesdir: \"%s\"\n pidfile: \"%s/nsd.pid\"\n"
-	    " xfrdfile: \"%s/xfrd.state\"\n zonelistfile: \"%s/zone.list\"\n database: \"\"\n server-count: 1\n"
-	    " rrl-ratelimit: 0\nremote-control:\n control-enable: no\nzone:\n name: t\n zonefile: t.zone\n",
+	    "server:\n ip-address: 127.0.0.1@%u\n username: \"\"\n zonesdir: \"%s\"\n pidfile: "
+	    "\"%s/nsd.pid\"\n"
+	    " xfrdfile: \"%s/xfrd.state\"\n zonelistfile: \"%s/zone.list\"\n database: \"\"\n "
+	    "server-count: 1\n"
+	    " rrl-ratelimit: 0\nremote-control:\n control-enable: no\nzone:\n name: t\n zonefile: "
+	    "t.zone\n",
 	    port, dir, dir, dir, dir);
 	fclose(f);
 	pid_t pid = fork();
@@ -259,12 +271,12 @@ finds(struct host *h, const char *text)
 	return pools_find(h->pools, &client, &key, &listed_only);
 }
 
-#define NSD_CASE(name) \
-	ATF_TC(name); \
-	ATF_TC_HEAD(name, tc) \
-	{ \
+#define NSD_CASE(name)                                                   \
+	ATF_TC(name);                                                    \
+	ATF_TC_HEAD(name, tc)                                            \
+	{                                                                \
 		atf_tc_set_md_var(tc, "require.progs", "/usr/sbin/nsd"); \
-	} \
+	}                                                                \
 	ATF_TC_BODY(name, tc)
 
 NSD_CASE(records_become_sets)
@@ -278,8 +290,9 @@ NSD_CASE(records_become_sets)
 		{ "plain.t", 3, 0, "192.0.2.0 192.0.2.255 198.51.100.7 2001:db8:ffff::1",
 		    "192.0.3.0 198.51.100.6 2001:db9::1", NULL },
 		{ "split.t", 1, 0, "192.0.2.127", "192.0.2.128", NULL },
-		{ "hosts.t", 7, 0, "203.0.113.1 203.0.113.32 203.0.113.47 2001:db8:1::25 203.0.113.64 "
-				   "198.51.100.1 198.51.100.2 2001:db8:2::ffff",
+		{ "hosts.t", 7, 0,
+		    "203.0.113.1 203.0.113.32 203.0.113.47 2001:db8:1::25 203.0.113.64 "
+		    "198.51.100.1 198.51.100.2 2001:db8:2::ffff",
 		    "203.0.113.2 203.0.113.48 2001:db8:1::26 2001:db8:2:1::1", NULL },
 		{ "tree.t", 6, 0, "192.0.2.200 203.0.113.6 203.0.113.8", "203.0.113.7", NULL },
 		{ "skips.t", 1, 5, "192.0.2.1", "10.0.0.1 192.0.2.2", NULL },
@@ -308,15 +321,18 @@ NSD_CASE(records_become_sets)
 		struct host h = host_open(port, "", cases[i].domain);
 		walk(&h);
 		struct pool_info info = pools_info(h.pools, 0);
-		ATF_CHECK_EQ_MSG(info.networks, cases[i].networks, "%s: %zu networks, %s", cases[i].domain,
-		    info.networks, info.error ? info.error : "no error");
-		ATF_CHECK_EQ_MSG(info.skipped, cases[i].skipped, "%s: %u skipped", cases[i].domain, info.skipped);
-		ATF_CHECK_MSG(cases[i].error == NULL ? info.error == NULL
-						     : info.error != NULL && strstr(info.error, cases[i].error),
+		ATF_CHECK_EQ_MSG(info.networks, cases[i].networks, "%s: %zu networks, %s",
+		    cases[i].domain, info.networks, info.error ? info.error : "no error");
+		ATF_CHECK_EQ_MSG(info.skipped, cases[i].skipped, "%s: %u skipped", cases[i].domain,
+		    info.skipped);
+		ATF_CHECK_MSG(cases[i].error == NULL
+				  ? info.error == NULL
+				  : info.error != NULL && strstr(info.error, cases[i].error),
 		    "%s: %s", cases[i].domain, info.error ? info.error : "no error");
 		for (int in = 0; in < 2; in++) {
 			char *list = mem_strdup(in ? cases[i].in : cases[i].out), *save = NULL;
-			for (char *a = strtok_r(list, " ", &save); a != NULL; a = strtok_r(NULL, " ", &save))
+			for (char *a = strtok_r(list, " ", &save); a != NULL;
+			     a = strtok_r(NULL, " ", &save))
 				ATF_CHECK_EQ_MSG(finds(&h, a), in, "%s: %s", cases[i].domain, a);
 			free(list);
 		}
@@ -401,7 +417,8 @@ ATF_TC_BODY(configuration, tc)
 		{ "", "include:example.com", false, false },
 	};
 	for (size_t i = 0; i < COUNT(cases); i++) {
-		const struct rules_override o[] = { { "gatehouse_pool_prefixes", cases[i].prefixes },
+		const struct rules_override o[] = { { "gatehouse_pool_prefixes",
+							cases[i].prefixes },
 			{ "gatehouse_pool_domains", cases[i].domains } };
 		struct diag *diag = diag_new();
 		struct rules *rules = rules_load(NULL, o, 2, diag);

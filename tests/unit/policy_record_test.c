@@ -16,7 +16,8 @@ ATF_TC_BODY(fields_are_read_one_by_one, tc)
 		const char *text;
 		int64_t want[CHECKS];
 	} cases[] = {
-		{ "1086400;1003600;3592000;3592000;3592001", { 1086400, 1003600, 3592000, 3592000, 3592001 } },
+		{ "1086400;1003600;3592000;3592000;3592001",
+		    { 1086400, 1003600, 3592000, 3592000, 3592001 } },
 		{ "1086400;1003600;0;0;0", { 1086400, 1003600, 0, 0, 0 } },
 		{ "1086400;1003600", { 1086400, 1003600, 1, 1, 1 } },
 		{ "garbage", { 1, 1, 1, 1, 1 } },
@@ -32,8 +33,9 @@ ATF_TC_BODY(fields_are_read_one_by_one, tc)
 		struct record record;
 		record_parse(&record, span_of(cases[i].text));
 		for (int c = 0; c < CHECKS; c++)
-			ATF_CHECK_EQ_MSG(record.expires_at[c], cases[i].want[c], "%s: field %d is %lld",
-			    cases[i].text, c, (long long)record.expires_at[c]);
+			ATF_CHECK_EQ_MSG(record.expires_at[c], cases[i].want[c],
+			    "%s: field %d is %lld", cases[i].text, c,
+			    (long long)record.expires_at[c]);
 	}
 	/* A span ends where it ends. */
 	struct record record;
@@ -99,7 +101,8 @@ ATF_TC_BODY(kept_until_every_enabled_check_is_long_expired, tc)
 		{ { { NOW, 1, 1, 1, 1 } }, ALL, true },
 		{ { { NOW - WEEK, 1, 1, 1, 1 } }, ALL, true },
 		{ { { NOW - WEEK - 1, 1, 1, 1, 1 } }, ALL, false },
-		/* The deep passes still stand: postscreen's code drops this one, its manual keeps it. */
+		/* The deep passes still stand: postscreen's code drops this one, its manual keeps
+		   it. */
 		{ { { 5, 5, NOW + 9, 0, 0 } }, ALL, true },
 		{ { { 5, 5, NOW + 9, 0, 0 } }, CHECKS_EARLY, false },
 		{ { { 5, 5, NOW + 9, 0, 0 } }, 0, true },
@@ -109,7 +112,8 @@ ATF_TC_BODY(kept_until_every_enabled_check_is_long_expired, tc)
 	};
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		struct policy_rules rules = { .enabled = cases[i].enabled, .retention_s = WEEK };
-		ATF_CHECK_EQ_MSG(record_keep(&cases[i].record, &rules, NOW), cases[i].keep, "case %zu", i);
+		ATF_CHECK_EQ_MSG(
+		    record_keep(&cases[i].record, &rules, NOW), cases[i].keep, "case %zu", i);
 	}
 }
 

@@ -171,23 +171,28 @@ ATF_TC_BODY(access_lists, tc)
 		{ "inline:{192.0.3.1=reject} permit", "192.0.3.1", ACCESS_REJECT, NULL },
 		{ "inline:{192.0.3.1=reject} permit", "192.0.3.2", ACCESS_PERMIT, NULL },
 		{ "inline:{192.0.3.1=dunno} permit", "192.0.3.1", ACCESS_PERMIT, NULL },
-		{ "inline:{{192.0.3.1 = permit_mynetworks reject}}", "192.0.3.1", ACCESS_REJECT, NULL },
-		{ "inline:{{192.0.2.1 = permit_mynetworks reject}}", "192.0.2.1", ACCESS_PERMIT, NULL },
+		{ "inline:{{192.0.3.1 = permit_mynetworks reject}}", "192.0.3.1", ACCESS_REJECT,
+		    NULL },
+		{ "inline:{{192.0.2.1 = permit_mynetworks reject}}", "192.0.2.1", ACCESS_PERMIT,
+		    NULL },
 		{ "inline:{{192.0.3.1 = dunno reject}} permit", "192.0.3.1", ACCESS_PERMIT, NULL },
 		{ "inline:{2001:db8::1=reject}", "2001:DB8:0::1", ACCESS_REJECT, NULL },
-		{ "cidr:{{192.0.3.0/24 reject}, {0.0.0.0/0 permit}}", "192.0.3.77", ACCESS_REJECT, NULL },
+		{ "cidr:{{192.0.3.0/24 reject}, {0.0.0.0/0 permit}}", "192.0.3.77", ACCESS_REJECT,
+		    NULL },
 		{ "inline:{192.0.3.1=OK} reject", "192.0.3.1", ACCESS_DUNNO,
 		    "unknown command: OK" IGNORING },
 		{ "inline:{{192.0.3.1 = 550 go away}} reject", "192.0.3.1", ACCESS_DUNNO,
 		    "unknown command: 550" IGNORING },
 		{ "inline:{192.0.3.1=cidr:x} permit", "192.0.3.1", ACCESS_PERMIT,
-		    "lookup result \"cidr:x\" is not allowed -- ignoring remainder of access list" },
+		    "lookup result \"cidr:x\" is not allowed -- ignoring remainder of access "
+		    "list" },
 		{ "fail:x permit", "192.0.3.1", ACCESS_DUNNO,
 		    "warning: postscreen_access_list: fail:x: table lookup error" IGNORING },
 	};
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		const struct rules_override o[] = {
-			{ "postscreen_access_list", cases[i].list }, { "mynetworks", "192.0.2.0/24" },
+			{ "postscreen_access_list", cases[i].list },
+			{ "mynetworks", "192.0.2.0/24" },
 		};
 		struct loaded l = load(o, 2);
 		struct access_list *list = access_list_load(l.rules, l.diag);
@@ -199,8 +204,8 @@ ATF_TC_BODY(access_lists, tc)
 		diag_each(l.diag, keep_text, text);
 		ATF_CHECK_MSG(text[0] == 0, "%s: %s", cases[i].list, text);
 		ATF_REQUIRE(addr_parse(&client, cases[i].client, strlen(cases[i].client)));
-		ATF_CHECK_EQ_MSG(access_list_find(list, &client), cases[i].want, "%s %s", cases[i].list,
-		    cases[i].client);
+		ATF_CHECK_EQ_MSG(access_list_find(list, &client), cases[i].want, "%s %s",
+		    cases[i].list, cases[i].client);
 		if (cases[i].warning != NULL) {
 			ATF_CHECK_MSG(log_has(cases[i].warning), "%s: no warning", cases[i].list);
 			usleep(1010000); /* one warning a second */
@@ -223,7 +228,9 @@ ATF_TC_BODY(an_unknown_word_is_an_error_at_load, tc)
 	char text[500] = "";
 
 	diag_each(l.diag, keep_text, text);
-	ATF_CHECK_MSG(strstr(text, "unknown command: permit_mynetwork: write permit, reject") != NULL, "%s", text);
+	ATF_CHECK_MSG(
+	    strstr(text, "unknown command: permit_mynetwork: write permit, reject") != NULL, "%s",
+	    text);
 	ATF_CHECK_EQ_MSG(access_list_find(list, &client), ACCESS_DUNNO, "the rest is not read");
 	access_list_free(&list);
 	unload(&l);

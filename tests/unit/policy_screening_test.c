@@ -27,7 +27,9 @@ struct world {
 static struct world
 world(uint8_t enabled)
 {
-	struct world w = { .rules = { .enabled = enabled, .ignored_ttl_s = LEAST, .threshold = 3,
+	struct world w = { .rules = { .enabled = enabled,
+			       .ignored_ttl_s = LEAST,
+			       .threshold = 3,
 			       .ttl_s = { DAY, LEAST, MONTH, MONTH, MONTH } } };
 
 	for (int i = 0; i < CHECKS; i++)
@@ -80,12 +82,12 @@ conclude(struct world *w)
 	return screening_conclude(&w->s, &w->passes);
 }
 
-#define CHECK_STAMPS(w, a, b, c, d, e) \
-	do { \
-		const int64_t want_[] = { (a), (b), (c), (d), (e) }; \
-		for (int i_ = 0; i_ < CHECKS; i_++) \
-			ATF_CHECK_EQ_MSG((w).stamps.expires_at[i_], want_[i_], "stamp %d is %lld", i_, \
-			    (long long)(w).stamps.expires_at[i_]); \
+#define CHECK_STAMPS(w, a, b, c, d, e)                                                             \
+	do {                                                                                       \
+		const int64_t want_[] = { (a), (b), (c), (d), (e) };                               \
+		for (int i_ = 0; i_ < CHECKS; i_++)                                                \
+			ATF_CHECK_EQ_MSG((w).stamps.expires_at[i_], want_[i_], "stamp %d is %lld", \
+			    i_, (long long)(w).stamps.expires_at[i_]);                             \
 	} while (0)
 
 /* Reference §12.4. */
@@ -179,7 +181,8 @@ ATF_TC_BODY(another_host_may_know_the_client, tc)
 	ATF_CHECK_EQ(conclude(&w).pass, PASS_NONE);
 	CHECK_STAMPS(w, 1086400, 1003600, 3592000, 3592000, 3592000);
 
-	/* Only the lists are left: the pause ends with their answers, and the client is no longer new. */
+	/* Only the lists are left: the pause ends with their answers, and the client is no longer
+	 * new. */
 	w = world(ALL);
 	begin(&w, NULL);
 	ATF_CHECK(!screening_recall(&w.s, &w.rules, &w.stamps, &some, NOW));
@@ -287,12 +290,9 @@ ATF_TC_BODY(dns_allowlist_conditions, tc)
 		bool vetoed, pregreet;
 		bool applies;
 	} cases[] = {
-		{ -2, -2, false, false, true },
-		{ -2, -3, false, false, true },
-		{ -2, -1, false, false, false },
-		{ 0, -5, false, false, false },
-		{ 2, -5, false, false, false },
-		{ -2, -3, true, false, false },
+		{ -2, -2, false, false, true }, { -2, -3, false, false, true },
+		{ -2, -1, false, false, false }, { 0, -5, false, false, false },
+		{ 2, -5, false, false, false }, { -2, -3, true, false, false },
 		{ -2, -3, false, true, false }, /* although the action is to ignore it */
 	};
 	for (size_t i = 0; i < COUNT(cases); i++) {
@@ -305,7 +305,8 @@ ATF_TC_BODY(dns_allowlist_conditions, tc)
 		if (cases[i].pregreet)
 			screening_pregreet(&w.s, &w.rules);
 		score(&w, cases[i].score);
-		ATF_CHECK_EQ_MSG((w.s.pass & CHECKS_DEEP) == CHECKS_DEEP, cases[i].applies, "case %zu", i);
+		ATF_CHECK_EQ_MSG(
+		    (w.s.pass & CHECKS_DEEP) == CHECKS_DEEP, cases[i].applies, "case %zu", i);
 	}
 }
 

@@ -1,4 +1,5 @@
-/* policy/share.c: sharing records through a real Redis server, and through servers that misbehave. */
+/* policy/share.c: sharing records through a real Redis server, and through servers that misbehave.
+ */
 #include "config.h"
 
 #include <atf-c.h>
@@ -52,8 +53,8 @@ start_redis(uint16_t port, const char *password)
 	pid = fork();
 	if (pid == 0) {
 		ATF_REQUIRE(freopen("redis.log", "a", stdout) != NULL);
-		execlp("redis-server", "redis-server", "--port", text, "--bind", "127.0.0.1", "--save", "",
-		    "--appendonly", "no", "--requirepass", password, (char *)NULL);
+		execlp("redis-server", "redis-server", "--port", text, "--bind", "127.0.0.1",
+		    "--save", "", "--appendonly", "no", "--requirepass", password, (char *)NULL);
 		_exit(127);
 	}
 	return pid;
@@ -80,7 +81,8 @@ host_open(uint16_t port, const char *database, const char *password_file)
 	struct host h = { .loop = loop_new(), .diag = diag_new() };
 	char *url = mem_printf("redis://127.0.0.1:%u%s", port, database);
 	const struct rules_override o[] = { { "gatehouse_cache_server", url },
-		{ "gatehouse_cache_prefix", "test:" }, { "gatehouse_cache_password_file", password_file } };
+		{ "gatehouse_cache_prefix", "test:" },
+		{ "gatehouse_cache_password_file", password_file } };
 
 	ATF_REQUIRE(log_open("log", "postfix", LOG_MAIL));
 	h.rules = rules_load(NULL, o, 3, h.diag);
@@ -153,7 +155,8 @@ ask(struct host *h, unsigned n)
 		turn_for(h, 1);
 	if (handle != NULL) {
 		ATF_CHECK_EQ(a.calls, 1);
-		ATF_CHECK_MSG(clock_now_us() - start < 500000, "waited %lld us", (long long)(clock_now_us() - start));
+		ATF_CHECK_MSG(clock_now_us() - start < 500000, "waited %lld us",
+		    (long long)(clock_now_us() - start));
 	}
 	share_release(&handle);
 	ATF_CHECK(handle == NULL);
@@ -182,12 +185,12 @@ log_has(const char *text)
 	return strstr(all, text) != NULL;
 }
 
-#define REDIS_CASE(name) \
-	ATF_TC(name); \
-	ATF_TC_HEAD(name, tc) \
-	{ \
+#define REDIS_CASE(name)                                                \
+	ATF_TC(name);                                                   \
+	ATF_TC_HEAD(name, tc)                                           \
+	{                                                               \
 		atf_tc_set_md_var(tc, "require.progs", "redis-server"); \
-	} \
+	}                                                               \
 	ATF_TC_BODY(name, tc)
 
 REDIS_CASE(two_hosts_share_records)
@@ -199,7 +202,8 @@ REDIS_CASE(two_hosts_share_records)
 	fputs("a secret\nrest\n", f);
 	fclose(f);
 	pid_t redis = start_redis(port, "a secret");
-	struct host one = host_open(port, "/3", "password"), two = host_open(port, "/3", "password");
+	struct host one = host_open(port, "/3", "password"),
+		    two = host_open(port, "/3", "password");
 	struct host other = host_open(port, "", "password");
 
 	wait_until(&one, true);
@@ -211,7 +215,8 @@ REDIS_CASE(two_hosts_share_records)
 	struct answer a = ask(&two, 1);
 	ATF_CHECK(a.known);
 	ATF_CHECK_EQ(a.record.expires_at[CHECK_PREGREET], NOW + 1);
-	ATF_CHECK_EQ_MSG(a.record.expires_at[CHECK_PIPELINING], STAMP_DISABLED, "a disabled check is not new");
+	ATF_CHECK_EQ_MSG(
+	    a.record.expires_at[CHECK_PIPELINING], STAMP_DISABLED, "a disabled check is not new");
 	ATF_CHECK_MSG(!ask(&other, 1).known, "another database");
 
 	/* What has expired is not sent; what will, is forgotten by then. */
@@ -397,7 +402,8 @@ ATF_TC_BODY(lies_make_nobody_known, tc)
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		uint16_t port;
-		pid_t liar = start_liar(&port, cases[i].piece, strlen(cases[i].piece), cases[i].greets);
+		pid_t liar =
+		    start_liar(&port, cases[i].piece, strlen(cases[i].piece), cases[i].greets);
 		struct host h = host_open(port, "", "");
 		if (cases[i].greets)
 			wait_until(&h, true);
@@ -456,7 +462,8 @@ ATF_TC_BODY(configuration, tc)
 		struct rules *rules = rules_load(NULL, o, 2, diag);
 		struct share_rules *s = share_rules_load(rules, diag);
 		ATF_CHECK_EQ_MSG(s != NULL, cases[i].good, "%s", cases[i].url);
-		ATF_CHECK_EQ_MSG(diag_count(diag, DIAG_ERROR) == 0, cases[i].good, "%s", cases[i].url);
+		ATF_CHECK_EQ_MSG(
+		    diag_count(diag, DIAG_ERROR) == 0, cases[i].good, "%s", cases[i].url);
 		share_rules_free(&s);
 		rules_free(&rules);
 		diag_free(&diag);

@@ -29,7 +29,8 @@ static const struct policy_rules rules = { .enabled = ALL, .retention_s = 7 * 86
 static struct addr
 client(uint32_t n)
 {
-	struct addr a = { .family = 4, .ip = { 10, (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n } };
+	struct addr a = { .family = 4,
+		.ip = { 10, (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n } };
 	return a;
 }
 
@@ -45,7 +46,8 @@ now_s(void)
 	return time(NULL);
 }
 
-/* A writer and one reader, each in a process of its own as in life: here the writer is the parent. */
+/* A writer and one reader, each in a process of its own as in life: here the writer is the parent.
+ */
 struct house {
 	struct loop *loop;
 	struct store_writer *writer;
@@ -115,8 +117,8 @@ logged(struct house *h, const char *text)
 }
 
 /*
- * Runs fn in a child that has closed what it inherited but its feed, as a worker does. Returns its exit
- * code; 100 + number for a signal.
+ * Runs fn in a child that has closed what it inherited but its feed, as a worker does. Returns its
+ * exit code; 100 + number for a signal.
  */
 static int
 in_worker(struct house *h, int (*fn)(struct store_reader *))
@@ -217,9 +219,9 @@ put_settled(struct store_reader *r)
 
 	store_put(r, &a, &in, CHECK_BIT(CHECK_PREGREET) | CHECK_BIT(CHECK_DNSBL), now_s());
 	return store_get(r, &a, &out, now_s()) && out.expires_at[1] == STAMP_NEW &&
-		out.expires_at[2] == STAMP_DISABLED && out.expires_at[3] == STAMP_DISABLED
-	    ? 0
-	    : 1;
+		       out.expires_at[2] == STAMP_DISABLED && out.expires_at[3] == STAMP_DISABLED
+		   ? 0
+		   : 1;
 }
 
 ATF_TC_WITHOUT_HEAD(own_puts_read_as_the_store_will_read);
@@ -394,7 +396,8 @@ ATF_TC_BODY(a_foreign_lock_file_is_set_aside, tc)
 	fill();
 	write_file(STORE "/lock.mdb", 0, 8192, 'x');
 	struct house *h = house_open(0);
-	ATF_CHECK_EQ(in_worker(h, put_three), 1); /* LMDB writes its lock file anew when it is alone */
+	ATF_CHECK_EQ(
+	    in_worker(h, put_three), 1); /* LMDB writes its lock file anew when it is alone */
 	house_close(h);
 }
 
@@ -608,11 +611,11 @@ ATF_TC_BODY(a_stuck_writer_does_not_hold_up_a_worker, tc)
 }
 
 /*
- * kill -9, 40 rounds. The writer's process takes records in order; a reader of ours sees how far they
- * are committed; after the kill nothing of that may be missing, and all five stamps of a record agree.
+ * kill -9, 40 rounds. The writer's process takes records in order; a reader of ours sees how far
+ * they are committed; after the kill nothing of that may be missing, and all five stamps of a
+ * record agree.
  */
-static void __attribute__((noreturn))
-write_until_killed(uint32_t from)
+static void __attribute__((noreturn)) write_until_killed(uint32_t from)
 {
 	int keep[] = { -1 };
 
@@ -621,8 +624,9 @@ write_until_killed(uint32_t from)
 	int feed = store_writer_feed(h->writer);
 	for (uint32_t i = from;;) {
 		for (int k = 0; k < 50; k++, i++) {
-			struct feed_message m = { .kind = FEED_PUT, .client = client(i),
-				.record = stamped(1000 + i) };
+			struct feed_message m = {
+				.kind = FEED_PUT, .client = client(i), .record = stamped(1000 + i)
+			};
 			if (send(feed, &m, sizeof m, MSG_NOSIGNAL) < 0)
 				_exit(1);
 		}

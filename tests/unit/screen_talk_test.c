@@ -26,7 +26,8 @@ ATF_TC_WITHOUT_HEAD(lines);
 ATF_TC_BODY(lines, tc)
 {
 	(void)tc;
-	/* D: CR LF, B: bare LF, L: too long, M: unfinished; each followed by the line in brackets. */
+	/* D: CR LF, B: bare LF, L: too long, M: unfinished; each followed by the line in brackets.
+	 */
 	static const struct {
 		struct span in;
 		uint32_t limit;
@@ -55,19 +56,24 @@ ATF_TC_BODY(lines, tc)
 			bool over = false;
 			for (size_t at = 0; at < cases[i].in.len && !over; at += packet) {
 				size_t left = cases[i].in.len - at;
-				struct span in = { cases[i].in.p + at, left < packet ? left : packet }, line;
+				struct span in = { cases[i].in.p + at,
+					left < packet ? left : packet },
+					    line;
 				while (in.len > 0 && !over) {
 					enum line_end end = line_take(&l, &in, &line);
 					over = end == LINE_LONG;
 					if (over)
 						buf_puts(&b, "L");
 					else if (end != LINE_MORE)
-						buf_printf(&b, "%c[%.*s]", end == LINE_DONE ? 'D' : 'B', (int)line.len, line.p);
+						buf_printf(&b, "%c[%.*s]",
+						    end == LINE_DONE ? 'D' : 'B', (int)line.len,
+						    line.p);
 				}
 			}
 			if (!over && l.len > 0)
 				buf_printf(&b, "M[%.*s]", (int)l.len, kept);
-			ATF_CHECK_STREQ_MSG(cases[i].out, trace, "case %zu, packets of %zu: %s", i, packet, trace);
+			ATF_CHECK_STREQ_MSG(
+			    cases[i].out, trace, "case %zu, packets of %zu: %s", i, packet, trace);
 		}
 }
 
@@ -127,14 +133,18 @@ ATF_TC_BODY(footers, tc)
 		{ "421 host no", "why", "421-host no\r\n421 why" },
 		{ "550 5.7.1 no", "\\c: because", "550 5.7.1 no: because" },
 		{ "550 5.7.1 no", "\\c!\\nb", "550-5.7.1 no!\r\n550 5.7.1 b" },
-		{ "550 5.7.1 no", "$client_address:${client_port} $(server_name) $$", "550-5.7.1 no\r\n550 5.7.1 1_2:25 mx $" },
+		{ "550 5.7.1 no", "$client_address:${client_port} $(server_name) $$",
+		    "550-5.7.1 no\r\n550 5.7.1 1_2:25 mx $" },
 		{ "550 5.7.1 no", "$localtime", "550-5.7.1 no\r\n550 5.7.1 Jan__1" },
 		{ "550 5.7.1 no", "x\\n", "550-5.7.1 no\r\n550 5.7.1 x" },
 		{ "550 5.7.12345 no", "x", "550-5.7.12345 no\r\n550 x" },
 		{ "550 5.7.1 no", "$", NULL },
 		{ "550 5.7.1 no", "${client_port", NULL },
 		{ "550 5.7.1 no", "$other", NULL },
-		{ "550 5.7.1 no", "012345678901234567890123456789012345678901234567890123456789012345678901234567890", NULL },
+		{ "550 5.7.1 no",
+		    "012345678901234567890123456789012345678901234567890123456789012345678901234567"
+		    "890",
+		    NULL },
 	};
 
 	for (int c = '0'; c <= 'z'; c++)
@@ -146,8 +156,10 @@ ATF_TC_BODY(footers, tc)
 		buf_puts(&b, cases[i].reply);
 		const char *error = footer_append(&b, span_of(cases[i].template),
 		    &(struct footer_facts){ { "1:2", "25", "mx", "Jan  1" }, filter });
-		ATF_CHECK_MSG((error == NULL) == (cases[i].out != NULL), "%s: %s", cases[i].template, error);
-		ATF_CHECK_STREQ_MSG(cases[i].out != NULL ? cases[i].out : cases[i].reply, text, "%s", cases[i].template);
+		ATF_CHECK_MSG(
+		    (error == NULL) == (cases[i].out != NULL), "%s: %s", cases[i].template, error);
+		ATF_CHECK_STREQ_MSG(cases[i].out != NULL ? cases[i].out : cases[i].reply, text,
+		    "%s", cases[i].template);
 	}
 	ATF_CHECK(footer_error(SPAN("")) == NULL);
 	ATF_CHECK(footer_error(SPAN("a ${client_address}\\nb")) == NULL);
@@ -191,16 +203,19 @@ ATF_TC_BODY(elapsed, tc)
 		int64_t us;
 		unsigned decimals;
 		const char *text;
-	} cases[] = { { -5, 2, "0" }, { 0, 2, "0" }, { 4999, 2, "0" }, { 5000, 2, "0.01" }, { 10000, 2, "0.01" },
-		{ 100000, 2, "0.1" }, { 150000, 2, "0.15" }, { 154999, 2, "0.15" }, { 999999, 2, "1" },
-		{ 1000000, 2, "1" }, { 1240000, 2, "1.2" }, { 6000000, 2, "6" }, { 9940000, 2, "9.9" },
-		{ 9999999, 2, "10" }, { 12400000, 2, "12" }, { 306000000, 2, "306" }, { 1240000, 0, "1" },
-		{ 499999, 0, "0" }, { 1234, 6, "0.0012" }, { 12, 6, "0.000012" }, { 7, 6, "0.000007" },
-		{ 123456, 6, "0.12" }, { 123456, 1, "0.1" } };
+	} cases[] = { { -5, 2, "0" }, { 0, 2, "0" }, { 4999, 2, "0" }, { 5000, 2, "0.01" },
+		{ 10000, 2, "0.01" }, { 100000, 2, "0.1" }, { 150000, 2, "0.15" },
+		{ 154999, 2, "0.15" }, { 999999, 2, "1" }, { 1000000, 2, "1" },
+		{ 1240000, 2, "1.2" }, { 6000000, 2, "6" }, { 9940000, 2, "9.9" },
+		{ 9999999, 2, "10" }, { 12400000, 2, "12" }, { 306000000, 2, "306" },
+		{ 1240000, 0, "1" }, { 499999, 0, "0" }, { 1234, 6, "0.0012" },
+		{ 12, 6, "0.000012" }, { 7, 6, "0.000007" }, { 123456, 6, "0.12" },
+		{ 123456, 1, "0.1" } };
 
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		char text[24];
-		ATF_CHECK_STREQ_MSG(cases[i].text, elapsed_text(cases[i].us, cases[i].decimals, text), "%lld us: %s",
+		ATF_CHECK_STREQ_MSG(cases[i].text,
+		    elapsed_text(cases[i].us, cases[i].decimals, text), "%lld us: %s",
 		    (long long)cases[i].us, text);
 	}
 }
@@ -215,7 +230,10 @@ ATF_TC_BODY(printable, tc)
 		{ "plain ~", "plain ~", "plain ~" },
 		{ "\x01\x7f\r\n", "????", "????" },
 		{ "\xc3\xa9", "??", "\xc3\xa9" },
-		{ "\xe2\x82\xac!", "??" "?!", "\xe2\x82\xac!" },
+		{ "\xe2\x82\xac!",
+		    "??"
+		    "?!",
+		    "\xe2\x82\xac!" },
 		{ "\xf0\x9f\x98\x80", "????", "\xf0\x9f\x98\x80" },
 		{ "\xc2\x85", "??", "??" },
 		{ "\xc3", "?", "?" },
@@ -227,7 +245,8 @@ ATF_TC_BODY(printable, tc)
 			char text[50];
 			struct buf b = BUF(text);
 			put_printable(&b, span_of(cases[i].in), utf8);
-			ATF_CHECK_STREQ_MSG(utf8 ? cases[i].utf8 : cases[i].ascii, text, "case %zu", i);
+			ATF_CHECK_STREQ_MSG(
+			    utf8 ? cases[i].utf8 : cases[i].ascii, text, "case %zu", i);
 		}
 }
 
@@ -243,40 +262,57 @@ ATF_TC_BODY(proxy_headers, tc)
 		const char *client; /* or what is wrong */
 		unsigned port;
 	} cases[] = {
-		{ SPAN("PROXY TCP4 192.0.2.1 198.51.100.2 4711 25\r\nEHLO"), PROXY_DONE, 43, "192.0.2.1", 4711 },
-		{ SPAN("PROXY TCP4 192.0.2.1 198.51.100.2 4711 25\n"), PROXY_DONE, 42, "192.0.2.1", 4711 },
-		{ SPAN("PROXY tcp6 2001:DB8::1 ::1 0 25 more\r\n"), PROXY_DONE, 38, "2001:db8::1", 0 },
-		{ SPAN("PROXY TCP6 ::ffff:192.0.2.1 ::1 1 25\r\n"), PROXY_DONE, 38, "192.0.2.1", 1 },
+		{ SPAN("PROXY TCP4 192.0.2.1 198.51.100.2 4711 25\r\nEHLO"), PROXY_DONE, 43,
+		    "192.0.2.1", 4711 },
+		{ SPAN("PROXY TCP4 192.0.2.1 198.51.100.2 4711 25\n"), PROXY_DONE, 42, "192.0.2.1",
+		    4711 },
+		{ SPAN("PROXY tcp6 2001:DB8::1 ::1 0 25 more\r\n"), PROXY_DONE, 38, "2001:db8::1",
+		    0 },
+		{ SPAN("PROXY TCP6 ::ffff:192.0.2.1 ::1 1 25\r\n"), PROXY_DONE, 38, "192.0.2.1",
+		    1 },
 		{ SPAN("PROXY UNKNOWN\r\n"), PROXY_LOCAL, 15, NULL, 0 },
 		{ SPAN("PROXY UNKNOWN a b c\r\n"), PROXY_LOCAL, 21, NULL, 0 },
 		{ SPAN(""), PROXY_MORE, 0, NULL, 0 },
 		{ SPAN("PRO"), PROXY_MORE, 0, NULL, 0 },
 		{ SPAN("PROXY TCP4 192.0.2.1 198.51.100.2 4711 25\r"), PROXY_MORE, 0, NULL, 0 },
-		{ SPAN("PROXY TCP5 192.0.2.1 198.51.100.2 4711 25\r\n"), PROXY_BAD, 0, "bad or missing protocol type", 0 },
+		{ SPAN("PROXY TCP5 192.0.2.1 198.51.100.2 4711 25\r\n"), PROXY_BAD, 0,
+		    "bad or missing protocol type", 0 },
 		{ SPAN("PROXY \r\n"), PROXY_BAD, 0, "bad or missing protocol type", 0 },
-		{ SPAN("PROXY TCP4 192.0.2.256 198.51.100.2 1 25\r\n"), PROXY_BAD, 0, "bad or missing client address", 0 },
-		{ SPAN("PROXY TCP4 ::1 198.51.100.2 1 25\r\n"), PROXY_BAD, 0, "bad or missing client address", 0 },
-		{ SPAN("PROXY TCP6 ::1 198.51.100.2 1 25\r\n"), PROXY_BAD, 0, "bad or missing server address", 0 },
-		{ SPAN("PROXY TCP4 192.0.2.1 198.51.100.2 01 25\r\n"), PROXY_BAD, 0, "bad or missing client port", 0 },
-		{ SPAN("PROXY TCP4 192.0.2.1 198.51.100.2 1 65536\r\n"), PROXY_BAD, 0, "bad or missing server port", 0 },
-		{ SPAN("PROXY TCP4 192.0.2.1 198.51.100.2 1\r\n"), PROXY_BAD, 0, "bad or missing server port", 0 },
+		{ SPAN("PROXY TCP4 192.0.2.256 198.51.100.2 1 25\r\n"), PROXY_BAD, 0,
+		    "bad or missing client address", 0 },
+		{ SPAN("PROXY TCP4 ::1 198.51.100.2 1 25\r\n"), PROXY_BAD, 0,
+		    "bad or missing client address", 0 },
+		{ SPAN("PROXY TCP6 ::1 198.51.100.2 1 25\r\n"), PROXY_BAD, 0,
+		    "bad or missing server address", 0 },
+		{ SPAN("PROXY TCP4 192.0.2.1 198.51.100.2 01 25\r\n"), PROXY_BAD, 0,
+		    "bad or missing client port", 0 },
+		{ SPAN("PROXY TCP4 192.0.2.1 198.51.100.2 1 65536\r\n"), PROXY_BAD, 0,
+		    "bad or missing server port", 0 },
+		{ SPAN("PROXY TCP4 192.0.2.1 198.51.100.2 1\r\n"), PROXY_BAD, 0,
+		    "bad or missing server port", 0 },
 		{ SPAN("EHLO x\r\n"), PROXY_BAD, 0, "short protocol header", 0 },
-		{ SPAN("proxy TCP4 192.0.2.1 198.51.100.2 1 25\r\n"), PROXY_BAD, 0, "unrecognized protocol header", 0 },
-		{ SPAN(SIGNATURE "\x21\x11\0\x0c\xc0\0\2\1\xc6\x33\x64\2\x12\x67\0\x19"), PROXY_DONE, 28, "192.0.2.1", 4711 },
-		{ SPAN(SIGNATURE "\x21\x11\0\x0f\xc0\0\2\1\xc6\x33\x64\2\x12\x67\0\x19\4\0\0rest"), PROXY_DONE, 31, "192.0.2.1",
-		    4711 },
-		{ SPAN(SIGNATURE "\x21\x21\0\x24\x20\1\xd\xb8\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1\0\2\0\x19"),
+		{ SPAN("proxy TCP4 192.0.2.1 198.51.100.2 1 25\r\n"), PROXY_BAD, 0,
+		    "unrecognized protocol header", 0 },
+		{ SPAN(SIGNATURE "\x21\x11\0\x0c\xc0\0\2\1\xc6\x33\x64\2\x12\x67\0\x19"),
+		    PROXY_DONE, 28, "192.0.2.1", 4711 },
+		{ SPAN(SIGNATURE "\x21\x11\0\x0f\xc0\0\2\1\xc6\x33\x64\2\x12\x67\0\x19\4\0\0rest"),
+		    PROXY_DONE, 31, "192.0.2.1", 4711 },
+		{ SPAN(SIGNATURE "\x21\x21\0\x24\x20\1\xd\xb8\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0"
+				 "\0\0\0\0\0\0\0\0\1\0\2\0\x19"),
 		    PROXY_DONE, 52, "2001:db8::1", 2 },
 		{ SPAN(SIGNATURE "\x20\0\0\0"), PROXY_LOCAL, 16, NULL, 0 },
 		{ SPAN(SIGNATURE "\x21\0\0\0"), PROXY_LOCAL, 16, NULL, 0 },
 		{ SPAN(SIGNATURE "\x21\x11\0\x0c\xc0"), PROXY_MORE, 0, NULL, 0 },
 		{ SPAN(SIGNATURE), PROXY_MORE, 0, NULL, 0 },
-		{ SPAN(SIGNATURE "\x21\x11\0\4\xc0\0\2\1"), PROXY_BAD, 0, "short address field", 0 },
+		{ SPAN(SIGNATURE "\x21\x11\0\4\xc0\0\2\1"), PROXY_BAD, 0, "short address field",
+		    0 },
 		{ SPAN(SIGNATURE "\x21\x12\0\0"), PROXY_BAD, 0, "unsupported network protocol", 0 },
 		{ SPAN(SIGNATURE "\x21\x31\0\0"), PROXY_BAD, 0, "unsupported network protocol", 0 },
-		{ SPAN(SIGNATURE "\x31\x11\0\0"), PROXY_BAD, 0, "unrecognized protocol version", 0 },
+		{ SPAN(SIGNATURE "\x31\x11\0\0"), PROXY_BAD, 0, "unrecognized protocol version",
+		    0 },
 		{ SPAN(SIGNATURE "\x22\x11\0\0"), PROXY_BAD, 0, "bad command in proxy header", 0 },
-		{ SPAN(SIGNATURE "\x21\x11\xff\xff"), PROXY_BAD, 0, "short version 2 protocol header", 0 },
+		{ SPAN(SIGNATURE "\x21\x11\xff\xff"), PROXY_BAD, 0,
+		    "short version 2 protocol header", 0 },
 	};
 
 	for (size_t i = 0; i < COUNT(cases); i++) {
@@ -284,7 +320,8 @@ ATF_TC_BODY(proxy_headers, tc)
 		const char *error = "";
 		char addr[ADDR_TEXT_SIZE];
 		size_t used;
-		enum proxy_result result = proxy_parse(cases[i].in, &used, &client, &server, &error);
+		enum proxy_result result =
+		    proxy_parse(cases[i].in, &used, &client, &server, &error);
 		ATF_CHECK_EQ_MSG(cases[i].result, result, "case %zu: %d %s", i, (int)result, error);
 		if (result == PROXY_BAD)
 			ATF_CHECK_STREQ_MSG(cases[i].client, error, "case %zu: %s", i, error);
@@ -303,7 +340,8 @@ ATF_TC_WITHOUT_HEAD(tables);
 ATF_TC_BODY(tables, tc)
 {
 	(void)tc;
-	static const struct rules_override soft[] = { { "soft_bounce", "yes" }, { "respectful_logging", "no" } };
+	static const struct rules_override soft[] = { { "soft_bounce", "yes" },
+		{ "respectful_logging", "no" } };
 	static const char *const args[] = { "A0", "A1", "A2", "A3", "A4", NULL };
 
 	for (size_t i = 0; i <= COUNT(soft); i += COUNT(soft)) {
@@ -314,8 +352,12 @@ ATF_TC_BODY(tables, tc)
 			char text[REPLY_SIZE];
 			struct buf b = BUF(text);
 			reply_compose(s, r, &b);
-			ATF_CHECK_MSG(b.len > 6 && text[0] >= '2' && text[0] <= (i > 0 ? '4' : '5') && text[3] == ' ', "%s", text);
-			ATF_CHECK_MSG(strchr(text, '{') == NULL && strcmp(text + b.len - 2, "\r\n") == 0, "%s", text);
+			ATF_CHECK_MSG(b.len > 6 && text[0] >= '2' &&
+					  text[0] <= (i > 0 ? '4' : '5') && text[3] == ' ',
+			    "%s", text);
+			ATF_CHECK_MSG(
+			    strchr(text, '{') == NULL && strcmp(text + b.len - 2, "\r\n") == 0,
+			    "%s", text);
 			if (text[4] >= '2' && text[4] <= '5' && text[5] == '.')
 				ATF_CHECK_MSG(text[4] == text[0], "%s", text);
 		}
@@ -323,9 +365,12 @@ ATF_TC_BODY(tables, tc)
 			char text[400];
 			struct buf b = BUF(text);
 			event_text(s, e, args, &b);
-			ATF_CHECK_MSG(strchr(text, '{') == NULL && strstr(text, "[2001:db8::7]:99") != NULL, "%s", text);
-			ATF_CHECK_MSG((strstr(text, "WHITELIST") != NULL || strstr(text, "BLACKLIST") != NULL) <= (i > 0), "%s",
-			    text);
+			ATF_CHECK_MSG(
+			    strchr(text, '{') == NULL && strstr(text, "[2001:db8::7]:99") != NULL,
+			    "%s", text);
+			ATF_CHECK_MSG((strstr(text, "WHITELIST") != NULL ||
+					  strstr(text, "BLACKLIST") != NULL) <= (i > 0),
+			    "%s", text);
 		}
 		close(sock);
 		while (fake_session(w) != NULL)

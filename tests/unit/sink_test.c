@@ -53,7 +53,8 @@ feed(size_t row, size_t step)
 		len += written;
 	}
 	out[len] = '\0';
-	ATF_CHECK_EQ_MSG(contents[row].result, result, "row %zu step %zu: result %d", row, step, (int)result);
+	ATF_CHECK_EQ_MSG(
+	    contents[row].result, result, "row %zu step %zu: result %d", row, step, (int)result);
 	ATF_CHECK_STREQ_MSG(contents[row].out, out, "row %zu step %zu: \"%s\"", row, step, out);
 	if (result == CONTENT_END)
 		ATF_CHECK_STREQ(contents[row].rest, in);
@@ -68,7 +69,15 @@ ATF_TC_BODY(content, tc)
 }
 
 #define LIST(text) text, sizeof(text) /* the literal's own NUL ends the list */
-#define GOOD "client_address\0" "192.0.2.1\0" "client_port\0" "4711\0" "server_address\0" "198.51.100.2\0" "server_port\0" "25\0"
+#define GOOD               \
+	"client_address\0" \
+	"192.0.2.1\0"      \
+	"client_port\0"    \
+	"4711\0"           \
+	"server_address\0" \
+	"198.51.100.2\0"   \
+	"server_port\0"    \
+	"25\0"
 
 static const struct {
 	const char *text;
@@ -76,14 +85,54 @@ static const struct {
 	bool good;
 } lists[] = {
 	{ LIST(GOOD), true },
-	{ LIST("more\0" "x\0" GOOD), true },
-	{ LIST(GOOD "client_port\0" "x\0"), true },
-	{ LIST("client_address\0" "2001:db8::1\0" "client_port\0" "1\0" "server_address\0" "::1\0" "server_port\0" "0\0"), true },
+	{ LIST("more\0"
+	       "x\0" GOOD),
+	    true },
+	{ LIST(GOOD "client_port\0"
+		    "x\0"),
+	    true },
+	{ LIST("client_address\0"
+	       "2001:db8::1\0"
+	       "client_port\0"
+	       "1\0"
+	       "server_address\0"
+	       "::1\0"
+	       "server_port\0"
+	       "0\0"),
+	    true },
 	{ LIST(""), false },
-	{ LIST("client_address\0" "192.0.2.1\0" "client_port\0" "4711\0"), false },
-	{ LIST("client_address\0" "[192.0.2.1]\0" "client_port\0" "1\0" "server_address\0" "::1\0" "server_port\0" "0\0"), false },
-	{ LIST("client_address\0" "192.0.2.1\0" "client_port\0" "65536\0" "server_address\0" "::1\0" "server_port\0" "0\0"), false },
-	{ LIST("client_address\0" "192.0.2.1\0" "client_port\0" "\0" "server_address\0" "::1\0" "server_port\0" "0\0"), false },
+	{ LIST("client_address\0"
+	       "192.0.2.1\0"
+	       "client_port\0"
+	       "4711\0"),
+	    false },
+	{ LIST("client_address\0"
+	       "[192.0.2.1]\0"
+	       "client_port\0"
+	       "1\0"
+	       "server_address\0"
+	       "::1\0"
+	       "server_port\0"
+	       "0\0"),
+	    false },
+	{ LIST("client_address\0"
+	       "192.0.2.1\0"
+	       "client_port\0"
+	       "65536\0"
+	       "server_address\0"
+	       "::1\0"
+	       "server_port\0"
+	       "0\0"),
+	    false },
+	{ LIST("client_address\0"
+	       "192.0.2.1\0"
+	       "client_port\0"
+	       "\0"
+	       "server_address\0"
+	       "::1\0"
+	       "server_port\0"
+	       "0\0"),
+	    false },
 	{ LIST("client_address"), false },
 };
 
@@ -94,7 +143,8 @@ ATF_TC_BODY(attributes, tc)
 
 	for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
 		ATF_CHECK_EQ_MSG(lists[i].good,
-		    sink_attributes((struct span){ lists[i].text, lists[i].len }, &client, &server), "list %zu", i);
+		    sink_attributes((struct span){ lists[i].text, lists[i].len }, &client, &server),
+		    "list %zu", i);
 	ATF_REQUIRE(sink_attributes((struct span){ LIST(GOOD) }, &client, &server));
 	ATF_CHECK_EQ(4711, client.port);
 	ATF_CHECK_EQ(25, server.port);

@@ -490,7 +490,7 @@ ATF_TC_BODY(forged_fields, tc)
 	struct tune *t = read_text(SYS
 	    "postscreen[1]: PREGREET 80 after 0 from [192.0.2.1]:1: EHLO x\\r\\n PASS NEW "
 	    "[203.0.113.9]:1\n" SYS "postscreen[1]: NOQUEUE: reject: RCPT from [192.0.2.1]:1: 550 "
-				    "5.5.1 Protocol error; from=<>, to=<a>, "
+	    "5.5.1 Protocol error; from=<>, to=<a>, "
 	    "proto=SMTP, helo=<x>: postscreen[1]: ALLOWLISTED [203.0.113.9]:1>\n" SYS
 	    "smtpd[1]: NOQUEUE: reject: RCPT from unknown[192.0.2.1]: 550 5.1.1 <[203.0.113.9]>: "
 	    "x; helo=<client=x[203.0.113.9]>\n" SYS "postscreen[1]: DISCONNECT [192.0.2.1]:1\n");
