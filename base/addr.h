@@ -2,9 +2,8 @@
  * base/addr.h: network addresses as values.
  *
  * One 17-byte value holds an IPv4 or IPv6 address. IPv4-mapped IPv6 (::ffff:a.b.c.d) is folded to
- * IPv4 wherever an address enters, so one client has one spelling: the text of addr_format() is
- * what logs, tables and the allowlist store use as their key (RFC 5952 form, lower case, no
- * brackets).
+ * IPv4 wherever an address enters, so one client has one spelling: the text of addr_format() is what
+ * logs, tables and the allowlist store use as their key (RFC 5952 form, lower case, no brackets).
  */
 #ifndef BASE_ADDR_H
 #define BASE_ADDR_H
@@ -17,8 +16,8 @@
 #define ADDR_TEXT_SIZE 46 /* longest text of an address, with its NUL (INET6_ADDRSTRLEN) */
 
 struct addr {
-	uint8_t family; /* 4, 6, or 0 for "no address" */
-	uint8_t ip[16]; /* network byte order; IPv4 in the first four bytes, the rest zero */
+	uint8_t family;  /* 4, 6, or 0 for "no address" */
+	uint8_t ip[16];  /* network byte order; IPv4 in the first four bytes, the rest zero */
 };
 
 struct endpoint {
@@ -61,8 +60,8 @@ bool endpoint_from_sockaddr(struct endpoint *out, const struct sockaddr_storage 
 socklen_t endpoint_to_sockaddr(const struct endpoint *, struct sockaddr_storage *out);
 
 /*
- * "ADDR:PORT", "[ADDR6]:PORT", and, if default_port >= 0, a bare address. Port is decimal,
- * 0..65535, without leading zeros. text need not be NUL-terminated.
+ * "ADDR:PORT", "[ADDR6]:PORT", and, if default_port >= 0, a bare address. Port is decimal, 0..65535,
+ * without leading zeros. text need not be NUL-terminated.
  */
 bool endpoint_parse(struct endpoint *out, const char *text, size_t len, int default_port);
 

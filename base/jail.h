@@ -1,9 +1,9 @@
 /*
  * base/jail.h: giving up what a process does not need.
  *
- * Order for a child: open everything; jail_drop() (groups, gid, uid, no-new-privileges, not
- * dumpable); jail_seccomp() last. Every step that is refused is fatal for the child: a jail that
- * does not lock is worse than none.
+ * Order for a child: open everything; jail_drop() (groups, gid, uid, no-new-privileges, not dumpable);
+ * jail_seccomp() last. Every step that is refused is fatal for the child: a jail that does not lock is
+ * worse than none.
  */
 #ifndef BASE_JAIL_H
 #define BASE_JAIL_H

@@ -32,8 +32,8 @@ static struct {
 	enum log_level threshold;
 	char tag[64], host[64];
 	char gathered[GATHER_SIZE];
-	size_t ends[GATHER_LINES]; /* where each gathered line ends: a datagram each for the system
-				      log */
+	size_t ends
+	    [GATHER_LINES]; /* where each gathered line ends: a datagram each for the system log */
 	size_t len, lines;
 	uint64_t lost, lost_told;
 	time_t stamp_at;

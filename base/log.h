@@ -1,12 +1,12 @@
 /*
  * base/log.h: where lines go. One sink a process: the system log, standard error, or a file.
  *
- * A line is "TAG/PROGRAM[PID]: TEXT" with the level's word ("warning: ", "error: ", "fatal: ")
- * before the text, except for info. Lines are gathered during one turn of the loop and written at
- * its end (log_flush); warnings and worse leave at once, with whatever was gathered before them.
- * Nothing here blocks: a sink that does not take a line loses it, counts it, and says so when it
- * can again. The text must have its foreign bytes escaped already; as the last wall, bytes that are
- * not printable ASCII or UTF-8 become '?', and a line is cut at 2000 bytes.
+ * A line is "TAG/PROGRAM[PID]: TEXT" with the level's word ("warning: ", "error: ", "fatal: ") before
+ * the text, except for info. Lines are gathered during one turn of the loop and written at its end
+ * (log_flush); warnings and worse leave at once, with whatever was gathered before them. Nothing here
+ * blocks: a sink that does not take a line loses it, counts it, and says so when it can again.
+ * The text must have its foreign bytes escaped already; as the last wall, bytes that are not printable
+ * ASCII or UTF-8 become '?', and a line is cut at 2000 bytes.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
@@ -16,18 +16,12 @@
 #include <stdint.h>
 #include "base/text.h"
 
-enum log_level {
-	LOG_LEVEL_DEBUG,
-	LOG_LEVEL_INFO,
-	LOG_LEVEL_WARNING,
-	LOG_LEVEL_ERROR,
-	LOG_LEVEL_FATAL
-};
+enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARNING, LOG_LEVEL_ERROR, LOG_LEVEL_FATAL };
 
 /*
  * target: "syslog", "stderr" or an absolute path (opened for append, created 0640). tag: the text
- * before the slash. Replaces the sink in force. False with errno if it cannot be opened; the old
- * sink stays. Before the first call lines go to standard error.
+ * before the slash. Replaces the sink in force. False with errno if it cannot be opened; the old sink
+ * stays. Before the first call lines go to standard error.
  */
 bool log_open(const char *target, const char *tag, int facility);
 
@@ -53,8 +47,8 @@ uint64_t log_lost(void); /* lines the sink did not take, since start */
 
 /*
  * "At most one a second, and how many were held back": for warnings a stranger or a broken disk can
- * provoke. Keep one static struct a place; log_limited() is true if the line may be written, and
- * then *held is the number suppressed since the last one.
+ * provoke. Keep one static struct a place; log_limited() is true if the line may be written, and then
+ * *held is the number suppressed since the last one.
  */
 struct log_limit {
 	int64_t next_us;

@@ -41,8 +41,7 @@ loop_new(void)
 	struct loop *l = mem_alloc(sizeof *l);
 	struct event_config *config = event_config_new();
 
-	/* Not EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST: it leaks registrations of passed descriptors.
-	 */
+	/* Not EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST: it leaks registrations of passed descriptors. */
 	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
 	l->base = event_base_new_with_config(config);
 	event_config_free(config);
@@ -63,8 +62,7 @@ loop_free(struct loop **l)
 void
 loop_abandon(struct loop **l)
 {
-	/* The epoll set is shared with the parent until it is made anew: deleting in it would
-	 * deafen the parent. */
+	/* The epoll set is shared with the parent until it is made anew: deleting in it would deafen the parent. */
 	event_reinit((*l)->base);
 	loop_free(l);
 }
@@ -76,8 +74,8 @@ loop_base(struct loop *l)
 }
 
 /*
- * The clock is read once a turn, by the first who asks: libevent has no hook between waking and the
- * first callback, and a turn is short.
+ * The clock is read once a turn, by the first who asks: libevent has no hook between waking and the first
+ * callback, and a turn is short.
  */
 int64_t
 loop_now_us(const struct loop *l)
@@ -186,8 +184,7 @@ watch_active(const struct watch *w)
 	       event_pending(&w->ev, EV_READ | EV_WRITE | EV_TIMEOUT | EV_SIGNAL, NULL);
 }
 
-/* The timer is set for the head; a head that goes away leaves it to fire early once and look again.
- */
+/* The timer is set for the head; a head that goes away leaves it to fire early once and look again. */
 static void
 set_timer(struct deadline_queue *q)
 {

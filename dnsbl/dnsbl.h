@@ -2,8 +2,7 @@
  * dnsbl/dnsbl.h: asking the lists.
  *
  * For: the site grammar and its reply filters, the questions over DNS, judging each answer true or
- * false, and one score per client with its lifetime. Not for: what a score means (policy does
- * that).
+ * false, and one score per client with its lifetime. Not for: what a score means (policy does that).
  */
 #ifndef DNSBL_DNSBL_H
 #define DNSBL_DNSBL_H
@@ -29,42 +28,35 @@ bool dnsbl_filter_match(const struct dnsbl_filter *, const uint8_t ip[4]);
  * (filter, weight) pair of it judged on the whole answer.
  */
 struct dnsbl_sites;
-struct dnsbl_sites *dnsbl_sites_load(
-    const struct rules *, struct diag *); /* all dnsbl parameters */
+struct dnsbl_sites *dnsbl_sites_load(const struct rules *, struct diag *); /* all dnsbl parameters */
 void dnsbl_sites_free(struct dnsbl_sites **);
-/* Everything that votes: the lists, then the local signals of gatehouse_score_rules. 0: the test is
- * off. */
+/* Everything that votes: the lists, then the local signals of gatehouse_score_rules. 0: the test is off. */
 size_t dnsbl_domain_count(const struct dnsbl_sites *);
 size_t dnsbl_list_count(const struct dnsbl_sites *); /* the lists alone */
-/* The name as shown to clients and in logs meant for others: after the reply map, secrets masked.
- */
+/* The name as shown to clients and in logs meant for others: after the reply map, secrets masked. */
 const char *dnsbl_domain_shown(const struct dnsbl_sites *, size_t domain);
-size_t dnsbl_domain_find(
-    const struct dnsbl_sites *, struct span name); /* dnsbl_domain_count() if there is none */
-/* The name as written, secrets and all: for finding the list in logs of its questions, not for
- * showing. */
+size_t dnsbl_domain_find(const struct dnsbl_sites *, struct span name); /* dnsbl_domain_count() if there is none */
+/* The name as written, secrets and all: for finding the list in logs of its questions, not for showing. */
 const char *dnsbl_domain_name(const struct dnsbl_sites *, size_t domain);
 
 /* What is known of one client, at once or when every answer is in. */
 #define DNSBL_ANSWERS_MAX 16 /* A records kept of one answer; more make it a broken answer */
 enum dnsbl_state {
 	DNSBL_PENDING,
-	DNSBL_LISTED, /* at least one believed A record */
+	DNSBL_LISTED,     /* at least one believed A record */
 	DNSBL_NOT_LISTED,
-	DNSBL_FAILED,	  /* timeout, SERVFAIL, malformed ...: counts as not listed */
-	DNSBL_DISTRUSTED, /* answered, but with an error code or outside 127/8: counts as not listed
-			   */
-	DNSBL_SKIPPED, /* not asked: other address family, private client, quarantined or dead list
-			*/
+	DNSBL_FAILED,     /* timeout, SERVFAIL, malformed ...: counts as not listed */
+	DNSBL_DISTRUSTED, /* answered, but with an error code or outside 127/8: counts as not listed */
+	DNSBL_SKIPPED,    /* not asked: other address family, private client, quarantined or dead list */
 };
 struct dnsbl_answer {
 	enum dnsbl_state state;
-	uint8_t count; /* of ip */
+	uint8_t count;                     /* of ip */
 	uint8_t ip[DNSBL_ANSWERS_MAX][4];
-	int32_t ttl;	   /* seconds; -1 unknown */
-	uint32_t us;	   /* how long the answer took; 0 from memory */
-	int score;	   /* what this domain added */
-	const char *error; /* static text; null unless FAILED, DISTRUSTED or SKIPPED */
+	int32_t ttl;                       /* seconds; -1 unknown */
+	uint32_t us;                       /* how long the answer took; 0 from memory */
+	int score;                         /* what this domain added */
+	const char *error;                 /* static text; null unless FAILED, DISTRUSTED or SKIPPED */
 };
 
 /* Whether the missing answers can still change the verdict. */
@@ -76,10 +68,10 @@ enum dnsbl_outlook {
 };
 struct dnsbl_score {
 	int total;
-	const char *name; /* shown name of the domain that weighs most; null if none matched */
-	int64_t ttl_s;	  /* lifetime of the result, already within min_ttl..max_ttl */
-	unsigned pending; /* answers still out */
-	size_t count;	  /* domains */
+	const char *name;      /* shown name of the domain that weighs most; null if none matched */
+	int64_t ttl_s;         /* lifetime of the result, already within min_ttl..max_ttl */
+	unsigned pending;      /* answers still out */
+	size_t count;          /* domains */
 	struct dnsbl_answer *answers; /* by domain index */
 	/* The scorer's own. */
 	int plus, minus, name_weight;
@@ -87,38 +79,32 @@ struct dnsbl_score {
 };
 
 /*
- * Pure: the score of these answers, in order of arrival (reference §4.5, §4.6). begin: answers is
- * the caller's array of dnsbl_domain_count(), made all pending. Then for each answer: fill in
- * state, ip, count and ttl; judge; add, once. What allow lists take off together is bounded by
- * gatehouse_dnsbl_allow_cap.
+ * Pure: the score of these answers, in order of arrival (reference §4.5, §4.6). begin: answers is the
+ * caller's array of dnsbl_domain_count(), made all pending. Then for each answer: fill in state, ip, count and
+ * ttl; judge; add, once. What allow lists take off together is bounded by gatehouse_dnsbl_allow_cap.
  */
-void dnsbl_score_begin(
-    const struct dnsbl_sites *, struct dnsbl_score *, struct dnsbl_answer *answers);
+void dnsbl_score_begin(const struct dnsbl_sites *, struct dnsbl_score *, struct dnsbl_answer *answers);
 /* Truth filter: an answer that is an error code, or wholly outside 127/8, becomes DISTRUSTED. */
 void dnsbl_judge(const struct dnsbl_sites *, size_t domain, struct dnsbl_answer *);
 void dnsbl_score_add(const struct dnsbl_sites *, struct dnsbl_score *, size_t domain);
-void dnsbl_score_end(
-    const struct dnsbl_sites *, struct dnsbl_score *); /* computes ttl_s; repeatable */
+void dnsbl_score_end(const struct dnsbl_sites *, struct dnsbl_score *); /* computes ttl_s; repeatable */
 /* The least and the most the total can become. */
-void dnsbl_score_range(
-    const struct dnsbl_sites *, const struct dnsbl_score *, int *lowest, int *highest);
+void dnsbl_score_range(const struct dnsbl_sites *, const struct dnsbl_score *, int *lowest, int *highest);
 enum dnsbl_outlook dnsbl_score_outlook(const struct dnsbl_sites *, const struct dnsbl_score *);
 const char *dnsbl_truth_version(void); /* the date of the built-in table of error codes */
 
 /* One process's resolver: channels, windows, result memory. Every pending thing dies with it. */
 struct dnsbl;
-struct dnsbl *dnsbl_new(
-    struct loop *, const struct dnsbl_sites *, size_t clients_max, struct diag *);
+struct dnsbl *dnsbl_new(struct loop *, const struct dnsbl_sites *, size_t clients_max, struct diag *);
 void dnsbl_free(struct dnsbl **);
 
 /*
  * Asks all lists about a client, or joins the question already out for the same address. done is
- * called once, from the loop, never from inside this call: when no answer is pending any more, or
- * when none that is can change the verdict and gatehouse_early_decision lets the client go early
- * (at once in the next turn if memory had it all). A list that does not answer within
- * postscreen_dnsbl_timeout has failed. Null if `clients_max` questions are out: fail open. The
- * handle stays valid after done; it is given back with dnsbl_release(), which also cancels; that
- * may be done at any time, also from done.
+ * called once, from the loop, never from inside this call: when no answer is pending any more, or when
+ * none that is can change the verdict and gatehouse_early_decision lets the client go early (at once in
+ * the next turn if memory had it all). A list that does not answer within postscreen_dnsbl_timeout has
+ * failed. Null if `clients_max` questions are out: fail open. The handle stays valid after done; it is
+ * given back with dnsbl_release(), which also cancels; that may be done at any time, also from done.
  */
 struct dnsbl_ask;
 typedef void dnsbl_done_fn(void *arg);
@@ -128,13 +114,12 @@ void dnsbl_release(struct dnsbl_ask **);
 const struct dnsbl_score *dnsbl_ask_score(struct dnsbl_ask *);
 
 /*
- * Says that a client has passed. A list that suddenly lists such clients is not obeyed (spike
- * guard); call it for every pass, the room keeps the last few.
+ * Says that a client has passed. A list that suddenly lists such clients is not obeyed (spike guard); call
+ * it for every pass, the room keeps the last few.
  */
 void dnsbl_client_passed(struct dnsbl *, const struct addr *client);
 
-/* The health of a list (a local signal is always healthy), as this process sees it. Borrowed; it
- * changes with the loop. */
+/* The health of a list (a local signal is always healthy), as this process sees it. Borrowed; it changes with the loop. */
 enum dnsbl_health_state {
 	DNSBL_UNKNOWN, /* not probed yet */
 	DNSBL_HEALTHY,
@@ -144,10 +129,9 @@ enum dnsbl_health_state {
 };
 struct dnsbl_health {
 	enum dnsbl_health_state state;
-	bool quarantined;	     /* neither asked nor obeyed until a probe finds it well */
+	bool quarantined;           /* neither asked nor obeyed until a probe finds it well */
 	const char *reason, *advice; /* static text; null if there is nothing to say */
-	uint64_t answers, listed, failed,
-	    distrusted; /* about clients, from the wire, since the start */
+	uint64_t answers, listed, failed, distrusted; /* about clients, from the wire, since the start */
 	uint64_t us_total;
 	uint32_t us_max;
 };

@@ -14,9 +14,9 @@
 #define HOLD_MS 300   /* how long a listing waits for the outcome of an alarm */
 #define RECHECK_MIN_MS 5000
 #define RECHECK_MAX_MS 60000
-#define RECHECK_SILENT_MS                                                                  \
+#define RECHECK_SILENT_MS \
 	10000		  /* a list that was merely silent is missed as soon as it is back \
-			   */
+				 */
 #define FAILURES_ALARM 20 /* failures in a row, then the list is probed */
 #define RUN_ALARM 8	  /* listings in a row, then the list is probed */
 #define RUN_ALARM_ALL 16  /* the same, all workers together */

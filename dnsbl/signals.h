@@ -1,8 +1,8 @@
 /*
  * dnsbl/signals.h: local signals that add to the score (gatehouse_score_rules), inside the room.
  *
- * A rule stands among the answers behind the lists: matched means listed. Feeds, countries and
- * networks are known at once; what concerns the client's name (PTR) is asked of the resolver.
+ * A rule stands among the answers behind the lists: matched means listed. Feeds, countries and networks
+ * are known at once; what concerns the client's name (PTR) is asked of the resolver.
  */
 #ifndef DNSBL_SIGNALS_H
 #define DNSBL_SIGNALS_H
@@ -29,8 +29,7 @@ struct signal {
 };
 
 /* Every fault is an error in place->diag. geo_files: what gatehouse_geo_files says. */
-void signals_parse(
-    struct dnsbl_sites *, struct span text, const char *geo_files, const struct place *);
+void signals_parse(struct dnsbl_sites *, struct span text, const char *geo_files, const struct place *);
 void signals_free(struct dnsbl_sites *);
 
 bool signal_needs_ptr(const struct signal *);
@@ -41,8 +40,8 @@ bool signal_matches_client(const struct dnsbl_sites *, const struct signal *, co
 bool signal_matches_name(const struct signal *, const char *name, bool confirmed);
 
 /*
- * A feed: one prefix a line, with whatever follows it after white space, `;` or `#`. Disjoint
- * ranges, sorted: one binary search whatever its size. Null after an error in place->diag.
+ * A feed: one prefix a line, with whatever follows it after white space, `;` or `#`. Disjoint ranges,
+ * sorted: one binary search whatever its size. Null after an error in place->diag.
  */
 struct feed;
 struct feed *feed_load(const char *path, const struct place *);

@@ -7,7 +7,7 @@
 #include "dnsbl/dnsbl.h"
 #include "dnsbl/filter.h"
 
-#define DNS_NAME_MAX 255 /* bytes of a name on the wire, with the root label (RFC 1035 §2.3.4) */
+#define DNS_NAME_MAX 255   /* bytes of a name on the wire, with the root label (RFC 1035 §2.3.4) */
 #define DNS_SERVERS_MAX 8
 
 /* One (filter, weight) of a domain. */
@@ -27,7 +27,7 @@ struct error_code {
 enum { FAMILY_V4 = 1, FAMILY_V6 = 2 };
 
 struct domain {
-	char *name; /* as written: never shown */
+	char *name;  /* as written: never shown */
 	char *shown;
 	uint8_t wire[DNS_NAME_MAX]; /* with the root label */
 	size_t wire_len;
@@ -35,8 +35,8 @@ struct domain {
 	size_t pair_count;
 	int highest, lowest; /* the most and the least this domain can add */
 	uint8_t families;
-	bool truth;    /* answers must be in 127/8 and no error code */
-	bool probe;    /* health probes are sent and obeyed */
+	bool truth;  /* answers must be in 127/8 and no error code */
+	bool probe;  /* health probes are sent and obeyed */
 	size_t *codes; /* indices of the error codes that concern it */
 	size_t code_count;
 };
@@ -48,8 +48,7 @@ struct dnsbl_sites {
 	size_t count;
 	struct error_code *codes;
 	size_t code_count;
-	struct signal
-	    *signals; /* dnsbl/signals.h; their answers stand behind those of the domains */
+	struct signal *signals; /* dnsbl/signals.h; their answers stand behind those of the domains */
 	size_t signal_count;
 	struct geo *geo;
 	int64_t min_ttl_s, max_ttl_s, timeout_ms, probe_interval_s;
@@ -80,13 +79,11 @@ void codes_parse(struct dnsbl_sites *, struct span text, const struct place *pla
 /* After the last site and the last code: which concern which. */
 void codes_assign(struct dnsbl_sites *);
 /* The code that an address of this domain's answer is, or null. */
-const struct error_code *code_find(
-    const struct dnsbl_sites *, const struct domain *, const uint8_t ip[4]);
+const struct error_code *code_find(const struct dnsbl_sites *, const struct domain *, const uint8_t ip[4]);
 
 /* Null, or why a zone must not be asked any more. */
 const char *dead_zone_find(const char *name);
-bool zone_is_below(
-    const char *name, const char *zone); /* or the zone itself; case does not matter */
+bool zone_is_below(const char *name, const char *zone); /* or the zone itself; case does not matter */
 
 /* The name with every label that looks like a customer's key replaced. To be freed. */
 char *name_masked(const char *name);

@@ -1,6 +1,6 @@
 /*
- * doc/gentab.c: writes what the manuals say of the tables, as mdoc items on standard output. Built
- * and run by make only.
+ * doc/gentab.c: writes what the manuals say of the tables, as mdoc items on standard output. Built and
+ * run by make only.
  *
  * usage: gentab checks|commands|events|metrics|reasons
  */

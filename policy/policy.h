@@ -1,9 +1,9 @@
 /*
  * policy/policy.h: what we conclude.
  *
- * For: permanent lists, the checks and what their outcome means, the allowlist record and its
- * store. Not for: talking, asking, waiting. Everything but the store is pure: facts and the time
- * in, verdict out. Times are Unix seconds.
+ * For: permanent lists, the checks and what their outcome means, the allowlist record and its store.
+ * Not for: talking, asking, waiting. Everything but the store is pure: facts and the time in, verdict
+ * out. Times are Unix seconds.
  */
 #ifndef POLICY_POLICY_H
 #define POLICY_POLICY_H
@@ -23,48 +23,45 @@ enum check {
 };
 #define CHECK_BIT(check) (1u << (check))
 #define CHECKS_EARLY (CHECK_BIT(CHECK_PREGREET) | CHECK_BIT(CHECK_DNSBL))
-#define CHECKS_DEEP \
-	(CHECK_BIT(CHECK_PIPELINING) | CHECK_BIT(CHECK_NON_SMTP) | CHECK_BIT(CHECK_BARE_NEWLINE))
+#define CHECKS_DEEP (CHECK_BIT(CHECK_PIPELINING) | CHECK_BIT(CHECK_NON_SMTP) | CHECK_BIT(CHECK_BARE_NEWLINE))
 const char *check_word(enum check);
 
 enum action { ACTION_IGNORE, ACTION_ENFORCE, ACTION_DROP };
 
 /* What judging needs to know of the configuration; immutable, part of the snapshot. */
 struct policy_rules {
-	uint8_t enabled; /* CHECK_BITs */
+	uint8_t enabled;              /* CHECK_BITs */
 	enum action action[CHECKS];
 	enum action denylist_action;
-	/* gatehouse_shadow: their outcome is noted, and acted upon as if their action were ignore.
-	 */
+	/* gatehouse_shadow: their outcome is noted, and acted upon as if their action were ignore. */
 	uint8_t shadow; /* CHECK_BITs */
 	bool shadow_denylist, shadow_veto;
-	int64_t ttl_s[CHECKS]; /* CHECK_DNSBL: unused, the answer brings its own */
-	int64_t ignored_ttl_s; /* reference psc_min_ttl */
+	int64_t ttl_s[CHECKS];        /* CHECK_DNSBL: unused, the answer brings its own */
+	int64_t ignored_ttl_s;        /* reference psc_min_ttl */
 	int64_t retention_s;
-	int threshold;	     /* fail at score >= this */
-	int allow_threshold; /* negative: skip the other checks at score <= this */
+	int threshold;                /* fail at score >= this */
+	int allow_threshold;          /* negative: skip the other checks at score <= this */
 };
 /* dnsbl_domains: dnsbl_domain_count(), the only fact needed from the sister room. */
-void policy_rules_load(
-    struct policy_rules *out, const struct rules *, size_t dnsbl_domains, struct diag *);
+void policy_rules_load(struct policy_rules *out, const struct rules *, size_t dnsbl_domains, struct diag *);
 
 /*
  * The allowlist record (reference §5.1): when the pass of each check expires.
  */
 #define STAMP_INVALID (-1) /* in memory only: not yet evaluated */
-#define STAMP_NEW 0	   /* enabled and never passed */
+#define STAMP_NEW 0        /* enabled and never passed */
 #define STAMP_DISABLED 1   /* never passed; the check was off, or failed in this session */
 struct record {
 	int64_t expires_at[CHECKS];
 };
 #define RECORD_TEXT_SIZE 128
-void record_clear(struct record *);			 /* all STAMP_INVALID: a client's birth */
+void record_clear(struct record *);                      /* all STAMP_INVALID: a client's birth */
 void record_parse(struct record *out, struct span text); /* a bad field reads as STAMP_DISABLED */
 /* Five decimal fields; STAMP_NEW of a disabled check is written as STAMP_DISABLED. */
 void record_format(const struct record *, uint8_t enabled, struct buf *out);
 /*
- * Kept by a sweep: not every enabled check expired longer than retention ago (as documented). With
- * no check enabled all five are asked, so that switching everything off for an hour forgets nobody.
+ * Kept by a sweep: not every enabled check expired longer than retention ago (as documented). With no
+ * check enabled all five are asked, so that switching everything off for an hour forgets nobody.
  */
 bool record_keep(const struct record *, const struct policy_rules *, int64_t now_s);
 
@@ -77,20 +74,20 @@ void access_list_free(struct access_list **);
 enum access_result access_list_find(const struct access_list *, const struct addr *client);
 
 /*
- * One client's screening: facts collected so far. Zero-initialised at birth. The stamps are those
- * of the client, shared by its overlapping sessions.
+ * One client's screening: facts collected so far. Zero-initialised at birth. The stamps are those of
+ * the client, shared by its overlapping sessions.
  */
 enum refusal { REFUSE_NONE, REFUSE_DENYLIST, REFUSE_PROTOCOL, REFUSE_DNSBL };
 struct screening {
 	uint8_t todo, pass, fail, done; /* CHECK_BITs; done: no longer tested in this session */
-	bool is_new;			/* some stamp was STAMP_NEW when evaluated */
-	bool denied;			/* on the deny list, action enforce or drop */
-	bool vetoed;			/* came in by an address that earns no allowlisting */
-	bool noforward;			/* never hand this session over */
-	bool scored;			/* screening_score() was called */
-	uint8_t would;			/* CHECK_BITs failed in the shadow */
+	bool is_new;                    /* some stamp was STAMP_NEW when evaluated */
+	bool denied;                    /* on the deny list, action enforce or drop */
+	bool vetoed;                    /* came in by an address that earns no allowlisting */
+	bool noforward;                 /* never hand this session over */
+	bool scored;                    /* screening_score() was called */
+	uint8_t would;                  /* CHECK_BITs failed in the shadow */
 	bool would_deny, would_veto, would_drop;
-	uint8_t refusal; /* enum refusal: what RCPT is refused with */
+	uint8_t refusal;                /* enum refusal: what RCPT is refused with */
 	int score;
 	int64_t score_ttl_s;
 };
@@ -98,8 +95,7 @@ enum step { STEP_PASS, STEP_WAIT, STEP_TALK, STEP_DROP };
 
 bool screening_failed(const struct screening *); /* any failure: a check, deny list, veto */
 
-/* What would have come of those in the shadow: STEP_PASS, STEP_TALK (refused at RCPT) or STEP_DROP.
- */
+/* What would have come of those in the shadow: STEP_PASS, STEP_TALK (refused at RCPT) or STEP_DROP. */
 enum step screening_would(const struct screening *);
 
 /* The deny list matched. STEP_DROP, or STEP_WAIT to go on. */
@@ -115,9 +111,9 @@ bool screening_begin(struct screening *, const struct policy_rules *, struct rec
     const struct record *stored, bool others, int64_t now_s);
 
 /*
- * Another host knows this client (share_get()), and the answer came during the pause: takes over
- * what it has passed there and finds anew what is due, unless something has been judged here
- * already. True: that leaves nothing due, PASS OLD.
+ * Another host knows this client (share_get()), and the answer came during the pause: takes over what it
+ * has passed there and finds anew what is due, unless something has been judged here already. True: that
+ * leaves nothing due, PASS OLD.
  */
 bool screening_recall(struct screening *, const struct policy_rules *, struct record *stamps,
     const struct record *found, int64_t now_s);
@@ -129,22 +125,21 @@ void screening_veto(struct screening *, const struct policy_rules *);
 enum action screening_pregreet(struct screening *, const struct policy_rules *);
 
 /*
- * The DNSBL score, complete or as far as known; call once, before screening_wait_over() at the
- * latest (with score 0 and the least lifetime if nobody could be asked). Applies the DNS allowlist
- * rule (§1.5.4).
+ * The DNSBL score, complete or as far as known; call once, before screening_wait_over() at the latest
+ * (with score 0 and the least lifetime if nobody could be asked). Applies the DNS allowlist rule (§1.5.4).
  */
-void screening_score(struct screening *, const struct policy_rules *, struct record *stamps,
-    int score, int64_t ttl_s, int64_t now_s);
+void screening_score(struct screening *, const struct policy_rules *, struct record *stamps, int score,
+    int64_t ttl_s, int64_t now_s);
 
 /* Every early check that is due has its result: the pause may end. */
 bool screening_early_done(const struct screening *);
 
 /*
- * The pause is over (§1.5.1); screening_score() has been called if CHECK_DNSBL is due. *ranked is
- * set if the score reached the threshold, whatever the action (for the DNSBL rank line).
+ * The pause is over (§1.5.1); screening_score() has been called if CHECK_DNSBL is due. *ranked is set if
+ * the score reached the threshold, whatever the action (for the DNSBL rank line).
  */
-enum step screening_wait_over(struct screening *, const struct policy_rules *,
-    struct record *stamps, int64_t now_s, bool *ranked);
+enum step screening_wait_over(struct screening *, const struct policy_rules *, struct record *stamps,
+    int64_t now_s, bool *ranked);
 
 /* May be handed over: nothing forbids it, and no deep check that is due still lacks its pass. */
 bool screening_may_forward(const struct screening *);
@@ -153,23 +148,21 @@ bool screening_may_forward(const struct screening *);
 void screening_talk(struct screening *);
 
 /*
- * The hand-off of a concluded session failed after a teaser was sent (§1.11, "X21"): it goes on in
- * the engine without deep checks, is never forwarded, and a second conclusion says and stores
- * nothing.
+ * The hand-off of a concluded session failed after a teaser was sent (§1.11, "X21"): it goes on in the
+ * engine without deep checks, is never forwarded, and a second conclusion says and stores nothing.
  */
 void screening_handoff_failed(struct screening *);
 
 /* A deep check is due and has not failed in this session: go on looking for violations. */
 bool screening_deep_due(const struct screening *, enum check);
-enum action screening_deep_fail(struct screening *, const struct policy_rules *,
-    struct record *stamps, enum check, int64_t now_s);
+enum action screening_deep_fail(struct screening *, const struct policy_rules *, struct record *stamps,
+    enum check, int64_t now_s);
 /* RCPT was reached: provisional passes (§3.2 step 8). */
-void screening_rcpt(
-    struct screening *, const struct policy_rules *, struct record *stamps, int64_t now_s);
+void screening_rcpt(struct screening *, const struct policy_rules *, struct record *stamps, int64_t now_s);
 
 /*
- * The end (§1.8 steps 1 to 3). passes_before: PASS NEW conditions seen among the overlapping
- * sessions of this client; incremented here.
+ * The end (§1.8 steps 1 to 3). passes_before: PASS NEW conditions seen among the overlapping sessions of
+ * this client; incremented here.
  */
 enum pass_kind { PASS_NONE, PASS_OLD, PASS_NEW };
 struct conclusion {
@@ -179,14 +172,14 @@ struct conclusion {
 struct conclusion screening_conclude(struct screening *, unsigned *passes_before);
 
 /*
- * The store: LMDB, address text → record text. One writer in the master, readers in the workers,
- * each process with an environment of its own: a child closes what it inherited (fd_close_others)
- * before it opens a reader. No function fails for the caller: trouble is logged (at most once a
- * second) and means "no memory"; when its cause is gone the memory comes back by itself.
+ * The store: LMDB, address text → record text. One writer in the master, readers in the workers, each
+ * process with an environment of its own: a child closes what it inherited (fd_close_others) before it
+ * opens a reader. No function fails for the caller: trouble is logged (at most once a second) and means
+ * "no memory"; when its cause is gone the memory comes back by itself.
  *
- * A reader lives in a jail that cannot open files. If it was born blind, or the writer has begun a
- * new file because the old one was damaged or deleted, only a new process can see it: the writer
- * then calls its owner (store_writer_on_renewal), who replaces the workers as for a reload.
+ * A reader lives in a jail that cannot open files. If it was born blind, or the writer has begun a new
+ * file because the old one was damaged or deleted, only a new process can see it: the writer then calls
+ * its owner (store_writer_on_renewal), who replaces the workers as for a reload.
  */
 struct store_reader;
 /*
@@ -195,22 +188,19 @@ struct store_reader;
  */
 struct store_reader *store_reader_open(const char *path, int feed_fd);
 void store_reader_free(struct store_reader **); /* flushes */
-/* Sends to the writer what was put since the last call: once a turn, so that a busy turn costs one
- * call. */
+/* Sends to the writer what was put since the last call: once a turn, so that a busy turn costs one call. */
 void store_reader_flush(struct store_reader *);
 /* Also sees what this process has put and the writer has not yet committed. 1 to 3 µs. */
 bool store_get(struct store_reader *, const struct addr *, struct record *out, int64_t now_s);
-/* enabled: policy_rules.enabled. Never blocks: an update the writer has no room for is lost and
- * counted. */
+/* enabled: policy_rules.enabled. Never blocks: an update the writer has no room for is lost and counted. */
 void store_put(struct store_reader *, const struct addr *, const struct record *, uint8_t enabled,
     int64_t now_s);
 
 struct store_writer;
 /*
- * Creates the environment (directory 0700, owned by `user` if we are root and user is not null).
- * Never null: a store that cannot be opened is tried again from the loop. sweep_s: 0 never. Open it
- * after daemonising and before the first worker is forked. Commits follow an update within a
- * second.
+ * Creates the environment (directory 0700, owned by `user` if we are root and user is not null). Never
+ * null: a store that cannot be opened is tried again from the loop. sweep_s: 0 never. Open it after
+ * daemonising and before the first worker is forked. Commits follow an update within a second.
  */
 struct store_writer *store_writer_open(struct loop *, const char *path, const char *user,
     const struct policy_rules *, int64_t sweep_s);
@@ -228,15 +218,14 @@ void store_writer_on_renewal(struct store_writer *, void (*fn)(void *arg), void 
 void store_writer_suspect(struct store_writer *);
 
 /*
- * Where postscreen_cache_map puts the environment: PATH of "lmdb:PATH"; of another type PATH.lmdb,
- * for that file is not ours to write. Null: it is empty, no memory is wanted. The caller frees it.
+ * Where postscreen_cache_map puts the environment: PATH of "lmdb:PATH"; of another type PATH.lmdb, for
+ * that file is not ours to write. Null: it is empty, no memory is wanted. The caller frees it.
  */
 char *store_path_of(const struct rules *);
 
 /*
- * The store opened directly, for gatehousectl: LMDB is made for many processes. Blocking; never
- * beside a reader or writer in one process. Changes are committed every few hundred, and by
- * store_tool_commit().
+ * The store opened directly, for gatehousectl: LMDB is made for many processes. Blocking; never beside
+ * a reader or writer in one process. Changes are committed every few hundred, and by store_tool_commit().
  */
 struct store_tool;
 enum store_result { STORE_FOUND, STORE_MISSING, STORE_ERROR };
@@ -259,65 +248,59 @@ struct store_stats {
 bool store_tool_stats(struct store_tool *, struct store_stats *out);
 
 /*
- * One line of an export, "address TAB record", as `postmap -s` prints a postscreen cache. SKIPPED:
- * an empty line or the time of the last clean-up. BAD: neither; *why is a static text.
+ * One line of an export, "address TAB record", as `postmap -s` prints a postscreen cache. SKIPPED: an
+ * empty line or the time of the last clean-up. BAD: neither; *why is a static text.
  */
 enum store_line { STORE_LINE, STORE_LINE_SKIPPED, STORE_LINE_BAD };
 enum store_line store_line_parse(struct span, struct addr *, struct record *, const char **why);
 
 /*
- * Sharing records among hosts through a Redis server (gatehouse_cache_server). The local store
- * stays the memory of this host; the server is asked when that leaves something due, while the
- * client waits anyway, and told of every record written. Everything here fails open: an answer that
- * is late, wrong or missing means that the client is not known there. A server in trouble is left
- * alone, longer each time.
+ * Sharing records among hosts through a Redis server (gatehouse_cache_server). The local store stays the
+ * memory of this host; the server is asked when that leaves something due, while the client waits
+ * anyway, and told of every record written. Everything here fails open: an answer that is late, wrong or
+ * missing means that the client is not known there. A server in trouble is left alone, longer each time.
  *
- * Plain TCP: whoever can read or change the traffic can make himself known. Over a network that is
- * not yours alone, put stunnel or WireGuard between; the password guards only against strangers.
+ * Plain TCP: whoever can read or change the traffic can make himself known. Over a network that is not
+ * yours alone, put stunnel or WireGuard between; the password guards only against strangers.
  */
 struct share_rules;
 /*
- * Null if gatehouse_cache_server is empty or, with an error in diag, wrong. Reads the password
- * file, so call it before privileges are given up.
+ * Null if gatehouse_cache_server is empty or, with an error in diag, wrong. Reads the password file, so
+ * call it before privileges are given up.
  */
 struct share_rules *share_rules_load(const struct rules *, struct diag *);
 void share_rules_free(struct share_rules **);
 
 struct share;
-/* One connection, one process: make it in the worker. It connects from the loop, now and whenever
- * it must. */
+/* One connection, one process: make it in the worker. It connects from the loop, now and whenever it must. */
 struct share *share_new(struct loop *, const struct share_rules *);
 void share_free(struct share **); /* after every ask was released */
 
 /*
- * Asks for a client's record. done is called once, from the loop, within 50 ms; found is null if
- * the server does not know the client or did not say in time. The handle stays valid until
- * share_release(), which also cancels. Null: the server is in trouble, or too much is asked
- * already: do not wait.
+ * Asks for a client's record. done is called once, from the loop, within 50 ms; found is null if the
+ * server does not know the client or did not say in time. The handle stays valid until share_release(),
+ * which also cancels. Null: the server is in trouble, or too much is asked already: do not wait.
  */
 #define SHARE_BUDGET_MS 50
 struct share_ask;
 typedef void share_done_fn(void *arg, const struct record *found);
 struct share_ask *share_get(struct share *, const struct addr *, share_done_fn *, void *arg);
 void share_release(struct share_ask **); /* harmless if null */
-/* Tells the server, which forgets the record when its last stamp expires. Never blocks, may be
- * lost. */
-void share_put(
-    struct share *, const struct addr *, const struct record *, uint8_t enabled, int64_t now_s);
+/* Tells the server, which forgets the record when its last stamp expires. Never blocks, may be lost. */
+void share_put(struct share *, const struct addr *, const struct record *, uint8_t enabled, int64_t now_s);
 
 struct share_stats {
 	bool up;
-	uint64_t asked, found, late, put, lost,
-	    broken; /* broken: times the connection was given up */
+	uint64_t asked, found, late, put, lost, broken; /* broken: times the connection was given up */
 };
 struct share_stats share_stats(const struct share *);
 
 /*
- * Pools of senders. Big providers try again from other addresses of theirs. The hosts of a network
- * in gatehouse_pool_prefixes count as one client; so do the hosts that the SPF record of a domain
- * in gatehouse_pool_domains allows, and those are asked about by DNSBL only. Each worker walks the
- * records for itself, from its jail, again when their time to live is over; a walk that fails
- * leaves the last good set in force.
+ * Pools of senders. Big providers try again from other addresses of theirs. The hosts of a network in
+ * gatehouse_pool_prefixes count as one client; so do the hosts that the SPF record of a domain in
+ * gatehouse_pool_domains allows, and those are asked about by DNSBL only. Each worker walks the records
+ * for itself, from its jail, again when their time to live is over; a walk that fails leaves the last
+ * good set in force.
  */
 struct pools_rules;
 struct pools_rules *pools_rules_load(const struct rules *, struct diag *); /* null: no pools */
@@ -328,20 +311,19 @@ struct pools;
 struct pools *pools_new(struct loop *, const struct pools_rules *);
 void pools_free(struct pools **);
 /*
- * True if the client is in a pool: key is the address under which its record stands, and
- * listed_only says that no other check than DNSBL is due (use policy_rules_listed_only()).
+ * True if the client is in a pool: key is the address under which its record stands, and listed_only says
+ * that no other check than DNSBL is due (use policy_rules_listed_only()).
  */
-bool pools_find(
-    const struct pools *, const struct addr *client, struct addr *key, bool *listed_only);
+bool pools_find(const struct pools *, const struct addr *client, struct addr *key, bool *listed_only);
 void policy_rules_listed_only(struct policy_rules *); /* switches the other checks off */
 struct pool_info {
-	const char *name; /* the domain, or NETWORK/LENGTH */
+	const char *name;        /* the domain, or NETWORK/LENGTH */
 	struct addr key;
 	bool is_domain;
-	size_t networks;       /* 0: nothing known yet */
-	int64_t age_s, next_s; /* since the last good walk; until the next; -1: none */
-	unsigned skipped;      /* terms of the SPF record that are no networks */
-	const char *error;     /* of the last walk; null: good */
+	size_t networks;         /* 0: nothing known yet */
+	int64_t age_s, next_s;   /* since the last good walk; until the next; -1: none */
+	unsigned skipped;        /* terms of the SPF record that are no networks */
+	const char *error;       /* of the last walk; null: good */
 };
 typedef bool pool_net_fn(void *arg, const struct addr *net, unsigned len, bool excluded);
 size_t pools_count(const struct pools *);

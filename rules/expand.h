@@ -19,8 +19,8 @@
 
 struct expand {
 	/*
-	 * Appends the expanded value of name to out. test: only asked whether there is one. False
-	 * stops the expansion; the callee has put the reason into err.
+	 * Appends the expanded value of name to out. test: only asked whether there is one. False stops the
+	 * expansion; the callee has put the reason into err.
 	 */
 	bool (*value)(struct expand *, const char *name, bool test, struct dyn *out);
 	void *arg;

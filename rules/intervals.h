@@ -1,9 +1,9 @@
 /*
  * rules/intervals.h: which of many ordered networks is the first to hold an address.
  *
- * Built once from prefixes in the order of their rules, then immutable. Look-up is a search in a
- * sorted array: where networks overlap, the space has been cut so that each piece knows its first
- * rule. IPv4 and IPv6 never match each other.
+ * Built once from prefixes in the order of their rules, then immutable. Look-up is a search in a sorted
+ * array: where networks overlap, the space has been cut so that each piece knows its first rule. IPv4
+ * and IPv6 never match each other.
  */
 #ifndef RULES_INTERVALS_H
 #define RULES_INTERVALS_H
@@ -20,8 +20,8 @@ struct intervals *intervals_new(void);
 void intervals_free(struct intervals **);
 
 /*
- * Rule numbers must not descend from call to call and be at most INTERVALS_RULES_MAX; one rule may
- * have many networks. Only before intervals_build().
+ * Rule numbers must not descend from call to call and be at most INTERVALS_RULES_MAX; one rule may have
+ * many networks. Only before intervals_build().
  */
 void intervals_add(struct intervals *, const struct net *, uint32_t rule);
 
@@ -33,8 +33,7 @@ void intervals_add(struct intervals *, const struct net *, uint32_t rule);
 typedef void intervals_shadow_fn(void *arg, uint32_t rule, uint32_t by);
 void intervals_build(struct intervals *, intervals_shadow_fn *shadowed, void *arg);
 
-/* Replaces every rule number by map[rule] (at most INTERVALS_RULES_MAX). After intervals_build().
- */
+/* Replaces every rule number by map[rule] (at most INTERVALS_RULES_MAX). After intervals_build(). */
 void intervals_renumber(struct intervals *, const uint32_t *map);
 
 /* The first rule that holds the address, or INTERVALS_NONE. */

@@ -1,10 +1,10 @@
 /*
- * rules/net.h: addresses and networks as an operator writes them: ADDR, ADDR/LEN, [ADDR],
- * [ADDR/LEN] and [ADDR]/LEN, nothing shorter, no octal, no masks.
+ * rules/net.h: addresses and networks as an operator writes them: ADDR, ADDR/LEN, [ADDR], [ADDR/LEN] and
+ * [ADDR]/LEN, nothing shorter, no octal, no masks.
  *
- * A strict scan reads them. libcidr works out the corrected form of a network with host bits; it is
- * given only what has passed the scan, in canonical form, since it takes much of everything else
- * for something (1.2.3.4/x for /0, for one).
+ * A strict scan reads them. libcidr works out the corrected form of a network with host bits; it is given
+ * only what has passed the scan, in canonical form, since it takes much of everything else for something
+ * (1.2.3.4/x for /0, for one).
  */
 #ifndef RULES_NET_H
 #define RULES_NET_H

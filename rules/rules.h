@@ -1,10 +1,9 @@
 /*
  * rules/rules.h: what the operator wrote.
  *
- * For: the main.cf grammar, the one table of parameters (rules/params.tbl), look-up tables
- * (type:name), match lists, and diagnostics that say where and what instead. Not for: deciding
- * anything about a client. Everything here is read at load and immutable afterwards; nothing reads
- * the clock.
+ * For: the main.cf grammar, the one table of parameters (rules/params.tbl), look-up tables (type:name),
+ * match lists, and diagnostics that say where and what instead. Not for: deciding anything about a
+ * client. Everything here is read at load and immutable afterwards; nothing reads the clock.
  */
 #ifndef RULES_RULES_H
 #define RULES_RULES_H
@@ -16,23 +15,21 @@
 #include "base/text.h"
 
 /*
- * Diagnostics. Loading reports everything it finds, then the caller decides: errors at start are
- * fatal (exit 78), at reload the old snapshot stays. The first 100 of each level are kept, the rest
- * counted. DIAG_UNAVAILABLE is a table that cannot be used: `-t` fails, but the daemon starts
- * without it, since look-ups in it fail open; it is logged as an error.
+ * Diagnostics. Loading reports everything it finds, then the caller decides: errors at start are fatal
+ * (exit 78), at reload the old snapshot stays. The first 100 of each level are kept, the rest counted.
+ * DIAG_UNAVAILABLE is a table that cannot be used: `-t` fails, but the daemon starts without it, since
+ * look-ups in it fail open; it is logged as an error.
  */
 enum diag_level { DIAG_NOTICE, DIAG_WARNING, DIAG_UNAVAILABLE, DIAG_ERROR };
 struct diag;
 struct diag *diag_new(void);
 void diag_free(struct diag **);
-/* file may be null (no place known), line 0 (the whole file). The text says what to write instead.
- */
-void diag_add(struct diag *, enum diag_level, const char *file, unsigned line, const char *format,
-    ...) __attribute__((format(printf, 5, 6)));
+/* file may be null (no place known), line 0 (the whole file). The text says what to write instead. */
+void diag_add(struct diag *, enum diag_level, const char *file, unsigned line, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
 unsigned diag_count(const struct diag *, enum diag_level);
 /* In the order added; text is "FILE:LINE: TEXT" or "FILE: TEXT" or "TEXT", without a newline. */
-void diag_each(
-    const struct diag *, void (*fn)(void *arg, enum diag_level, const char *text), void *arg);
+void diag_each(const struct diag *, void (*fn)(void *arg, enum diag_level, const char *text), void *arg);
 
 /* Parameters: one enumerator a row of params.tbl, P_<name>. */
 enum param {
@@ -44,25 +41,25 @@ enum param {
 
 enum param_type {
 	PT_TEXT,   /* expanded */
-	PT_RAW,	   /* not expanded, except when the whole value is one $name or ${name} */
+	PT_RAW,    /* not expanded, except when the whole value is one $name or ${name} */
 	PT_NUMBER, /* decimal integer within min..max */
 	PT_TIME,   /* seconds; the unit without a suffix is that of the default */
 	PT_BOOL,   /* yes or no */
 };
 enum param_flags {
 	PF_NONE = 0,
-	PF_STRESS = 1,	  /* evaluated twice: with $stress empty and with it `yes` */
-	PF_OLD = 2,	  /* an obsolete name: accepted with one notice; defaults refer to it */
-	PF_UNUSED = 4,	  /* accepted so that a shared main.cf is understood, without effect here */
-	PF_SECRET = 8,	  /* shown masked by `conf` unless asked for */
+	PF_STRESS = 1,  /* evaluated twice: with $stress empty and with it `yes` */
+	PF_OLD = 2,     /* an obsolete name: accepted with one notice; defaults refer to it */
+	PF_UNUSED = 4,  /* accepted so that a shared main.cf is understood, without effect here */
+	PF_SECRET = 8,  /* shown masked by `conf` unless asked for */
 	PF_COMPUTED = 16, /* the default is found out at load; the text says how */
 };
 struct param_row {
 	const char *name, *value; /* value: the default, before expansion */
 	enum param_type type;
-	int64_t min, max; /* PT_NUMBER, PT_TIME (seconds); max INT64_MAX: none */
+	int64_t min, max;         /* PT_NUMBER, PT_TIME (seconds); max INT64_MAX: none */
 	unsigned flags;
-	const char *doc; /* prose for the manual: one paragraph, plain text */
+	const char *doc;          /* prose for the manual: one paragraph, plain text */
 };
 extern const struct param_row param_rows[PARAMS];
 
@@ -76,39 +73,37 @@ struct rules_override {
  * Returns a snapshot even where diag has errors (so that everything can be reported), null only if
  * the files cannot be read at all.
  */
-struct rules *rules_load(
-    const char *dir, const struct rules_override *, size_t count, struct diag *);
+struct rules *rules_load(const char *dir, const struct rules_override *, size_t count, struct diag *);
 void rules_free(struct rules **);
 
 /* All results are borrowed from the snapshot. The type must be the row's: asserted. */
 const char *rules_text(const struct rules *, enum param);
 int64_t rules_number(const struct rules *, enum param);
-int64_t rules_seconds(const struct rules *, enum param); /* not stressed */
+int64_t rules_seconds(const struct rules *, enum param);                     /* not stressed */
 int64_t rules_seconds_stress(const struct rules *, enum param, bool stress);
 bool rules_flag(const struct rules *, enum param);
 
-/* Where the value came from, for diagnostics about its contents: "FILE" and line, or "default", 0.
- */
+/* Where the value came from, for diagnostics about its contents: "FILE" and line, or "default", 0. */
 const char *rules_origin(const struct rules *, enum param, unsigned *line);
-bool rules_is_set(const struct rules *, enum param);		   /* by a file or an override */
-const char *rules_source_text(const struct rules *, enum param);   /* unexpanded text in force */
+bool rules_is_set(const struct rules *, enum param);       /* by a file or an override */
+const char *rules_source_text(const struct rules *, enum param); /* unexpanded text in force */
 const char *rules_expanded_text(const struct rules *, enum param); /* of any type; not stressed */
 /* The exact or nearest name; PARAMS if none is near. */
 enum param param_find(const char *name);
 enum param param_nearest(const char *name);
 
 /*
- * Takes the next element off a list of the configuration: separators are commas and white space,
- * braces protect what stands between them. len 0 at the end.
+ * Takes the next element off a list of the configuration: separators are commas and white space, braces
+ * protect what stands between them. len 0 at the end.
  */
 struct span rules_list_token(struct span *rest);
 
 /*
- * Look-up tables: cidr, pcre, regexp, texthash, inline, static, fail, lmdb, union, pipemap; hash
- * and other files made by postmap are read from the text beside them. Everything is read at open.
- * An unavailable table (missing file, unknown type) is DIAG_UNAVAILABLE at open and answers
- * TABLE_ERROR to every look-up afterwards: the caller fails open. A rule that makes no sense is a
- * warning, and the rest of the table counts. Keys are looked up without regard to case.
+ * Look-up tables: cidr, pcre, regexp, texthash, inline, static, fail, lmdb, union, pipemap; hash and
+ * other files made by postmap are read from the text beside them. Everything is read at open. An
+ * unavailable table (missing file, unknown type) is DIAG_UNAVAILABLE at open and answers TABLE_ERROR to
+ * every look-up afterwards: the caller fails open. A rule that makes no sense is a warning, and the rest
+ * of the table counts. Keys are looked up without regard to case.
  */
 enum table_result { TABLE_FOUND, TABLE_MISSING, TABLE_ERROR };
 struct table;
@@ -129,13 +124,11 @@ enum table_result table_list_find(const struct table_list *, const char *key, st
 
 /*
  * Match lists (mynetworks, postscreen_allowlist_interfaces): addresses, net/len, /file, type:table,
- * `!` negates, first match wins. file/line: where the text stands, for diagnostics. TABLE_FOUND:
- * the address is in the list. TABLE_ERROR: an element that comes before any match could not be
- * used.
+ * `!` negates, first match wins. file/line: where the text stands, for diagnostics. TABLE_FOUND: the
+ * address is in the list. TABLE_ERROR: an element that comes before any match could not be used.
  */
 struct match_list;
-struct match_list *match_list_open(
-    const char *text, const char *file, unsigned line, struct diag *);
+struct match_list *match_list_open(const char *text, const char *file, unsigned line, struct diag *);
 void match_list_free(struct match_list **);
 enum table_result match_list_addr(const struct match_list *, const struct addr *);
 

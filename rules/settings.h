@@ -1,6 +1,6 @@
 /*
- * rules/settings.h: what the files and the command line say, before it means anything: name → value
- * and where it stands.
+ * rules/settings.h: what the files and the command line say, before it means anything: name → value and
+ * where it stands.
  */
 #ifndef RULES_SETTINGS_H
 #define RULES_SETTINGS_H
@@ -28,8 +28,7 @@ void settings_fini(struct settings *);
 struct setting *settings_find(const struct settings *, const char *name);
 
 /* Later definitions win. file must outlive the settings. */
-void settings_put(
-    struct settings *, struct span name, struct span value, const char *file, unsigned line);
+void settings_put(struct settings *, struct span name, struct span value, const char *file, unsigned line);
 
 /* Reads DIR/main.cf and DIR/gatehouse.cf. False if neither could be read. */
 bool settings_read_dir(struct settings *, const char *dir, struct diag *);

@@ -13,10 +13,9 @@ void system_hostname(struct dyn *out, const char *mydomain);
 const char *system_domain(const char *hostname);
 
 /*
- * The networks of this host's addresses: style is host, subnet or class; interfaces is
- * inet_interfaces and protocols inet_protocols. Items separated by a space, IPv6 in brackets.
+ * The networks of this host's addresses: style is host, subnet or class; interfaces is inet_interfaces and
+ * protocols inet_protocols. Items separated by a space, IPv6 in brackets.
  */
-void system_networks(
-    struct dyn *out, const char *style, const char *interfaces, const char *protocols);
+void system_networks(struct dyn *out, const char *style, const char *interfaces, const char *protocols);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * rules/table.h: inside the look-up tables. A type is one row of table_types (rules/table.c): its
- * open function fills in the table's kind and state.
+ * rules/table.h: inside the look-up tables. A type is one row of table_types (rules/table.c): its open
+ * function fills in the table's kind and state.
  */
 #ifndef RULES_TABLE_H
 #define RULES_TABLE_H
@@ -10,10 +10,9 @@
 struct table_kind {
 	enum table_result (*find)(const struct table *, struct span key, struct buf *value);
 	/* Null: find() with the address's text. */
-	enum table_result (*find_addr)(
-	    const struct table *, const struct addr *, struct buf *value);
+	enum table_result (*find_addr)(const struct table *, const struct addr *, struct buf *value);
 	void (*free)(struct table *); /* of the state only */
-	bool folded;		      /* keys are given to find() in lower case */
+	bool folded;                  /* keys are given to find() in lower case */
 };
 
 struct table {
@@ -27,12 +26,12 @@ struct table {
  * DIAG_UNAVAILABLE, if it cannot be used.
  */
 typedef bool table_open_fn(struct table *, const char *name, struct diag *);
-table_open_fn cidr_open, regexp_open, pcre_open, texthash_open, postmap_open, inline_open,
-    static_open, fail_open, lmdb_open, union_open, pipemap_open;
+table_open_fn cidr_open, regexp_open, pcre_open, texthash_open, postmap_open, inline_open, static_open,
+    fail_open, lmdb_open, union_open, pipemap_open;
 
 /*
- * Calls rule for every rule of a table: the logical lines of a file, or the elements of {{...},
- * {...}}. file and line are for diagnostics. False if there is no such file.
+ * Calls rule for every rule of a table: the logical lines of a file, or the elements of {{...}, {...}}.
+ * file and line are for diagnostics. False if there is no such file.
  */
 typedef void rule_fn(void *arg, struct span text, const char *file, unsigned line);
 bool table_each_rule(const struct table *, const char *name, rule_fn *, void *arg, struct diag *);

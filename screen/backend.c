@@ -254,8 +254,7 @@ open_by_giving(const struct worker *w, const struct backend_client *c)
 	return pair[0];
 }
 
-/* The healthy server with the fewest connections; if all are down, the one that has been longest.
- */
+/* The healthy server with the fewest connections; if all are down, the one that has been longest. */
 static uint8_t
 choose_server(const struct worker *w)
 {

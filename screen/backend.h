@@ -16,13 +16,12 @@
 struct worker;
 
 enum backend_kind {
-	BACKEND_PASS,	 /* pass:PATH      descriptor passing to a Postfix `pass` service */
-	BACKEND_SINK,	 /* sink:DIR       our own demo backend, by the same protocol */
-	BACKEND_SPAWN,	 /* spawn:COMMAND  started by the master, the socket as standard input and
-			    output */
-	BACKEND_TCP,	 /* tcp:HOST:PORT */
-	BACKEND_PROXY1,	 /* proxy1:HOST:PORT  with a PROXY protocol header, version 1 */
-	BACKEND_PROXY2,	 /* proxy2:HOST:PORT  version 2 */
+	BACKEND_PASS,    /* pass:PATH      descriptor passing to a Postfix `pass` service */
+	BACKEND_SINK,    /* sink:DIR       our own demo backend, by the same protocol */
+	BACKEND_SPAWN,   /* spawn:COMMAND  started by the master, the socket as standard input and output */
+	BACKEND_TCP,     /* tcp:HOST:PORT */
+	BACKEND_PROXY1,  /* proxy1:HOST:PORT  with a PROXY protocol header, version 1 */
+	BACKEND_PROXY2,  /* proxy2:HOST:PORT  version 2 */
 	BACKEND_XCLIENT, /* xclient:HOST:PORT Postfix's XCLIENT command */
 };
 
@@ -47,12 +46,12 @@ bool backend_takes_sockets(const struct backend *);
 struct backend_client {
 	struct endpoint peer, local;
 	const char *tls_version, *tls_cipher; /* null: no TLS, or not to be told */
-	bool teased;			      /* had its 220-: no 421 may follow */
+	bool teased; /* had its 220-: no 421 may follow */
 };
 
 /*
- * A connection to a pass service; -1 with errno. backend_give() sends a descriptor and the client's
- * addresses over it; the service closes it when it has taken them.
+ * A connection to a pass service; -1 with errno. backend_give() sends a descriptor and the client's addresses over it;
+ * the service closes it when it has taken them.
  */
 int backend_dial(const struct backend *);
 bool backend_give(int to, const struct backend_client *, int fd);
@@ -62,9 +61,9 @@ bool backend_spawn(const struct worker *, const struct backend_client *, int fd)
 
 /* One connection to the backend to talk SMTP over. */
 struct backend_link {
-	int fd;		 /* non-blocking */
+	int fd;          /* non-blocking */
 	bool connecting; /* wait until it is writable, then look at SO_ERROR */
-	bool counted;	 /* backend_close() is owed */
+	bool counted;    /* backend_close() is owed */
 	uint8_t server;
 };
 /* What a worker knows of each server. */
@@ -76,10 +75,8 @@ struct backend_server {
 /* False with errno, and link->fd -1. */
 bool backend_open(struct worker *, const struct backend_client *, struct backend_link *);
 /* The same, to the server of that number, where there are several to choose from. */
-bool backend_open_at(
-    struct worker *, const struct backend_client *, uint8_t server, struct backend_link *);
-/* The connection was not made, or broke before the backend spoke: others are preferred for a while.
- */
+bool backend_open_at(struct worker *, const struct backend_client *, uint8_t server, struct backend_link *);
+/* The connection was not made, or broke before the backend spoke: others are preferred for a while. */
 void backend_failed(struct worker *, const struct backend_link *);
 /* It greeted. */
 void backend_works(struct worker *, const struct backend_link *);
@@ -88,9 +85,8 @@ void backend_close(struct worker *, struct backend_link *); /* harmless if not o
 /* Bytes to send before the backend speaks: a PROXY protocol header, or nothing. */
 void backend_header(const struct backend *, const struct backend_client *, struct buf *out);
 /*
- * The length of one complete SMTP reply at the start of the bytes (RFC 5321 §4.2: lines with '-'
- * after the code, then one without), and its code. 0: not complete yet, *code 0; or no reply at
- * all, *code -1.
+ * The length of one complete SMTP reply at the start of the bytes (RFC 5321 §4.2: lines with '-' after the code, then
+ * one without), and its code. 0: not complete yet, *code 0; or no reply at all, *code -1.
  */
 size_t backend_reply(const char *bytes, size_t len, int *code);
 

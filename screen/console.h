@@ -1,7 +1,7 @@
 /*
- * screen/console.h: the master's eyes and ears: sums of what the workers count, the last hours by
- * minute, who is refused again and again, and the two desks where people and programs ask (the
- * control socket and the HTTP port). Nothing here is on a client's way: if it fails, mail goes on.
+ * screen/console.h: the master's eyes and ears: sums of what the workers count, the last hours by minute,
+ * who is refused again and again, and the two desks where people and programs ask (the control socket
+ * and the HTTP port). Nothing here is on a client's way: if it fails, mail goes on.
  */
 #ifndef SCREEN_CONSOLE_H
 #define SCREEN_CONSOLE_H

@@ -27,8 +27,8 @@ struct minute {
 };
 
 /*
- * Who is refused most, in bounded space (Metwally's space-saving): a stranger takes the place of
- * the least, with his count, so a count is at most too big by what the place held before (`over`).
+ * Who is refused most, in bounded space (Metwally's space-saving): a stranger takes the place of the
+ * least, with his count, so a count is at most too big by what the place held before (`over`).
  */
 struct offender {
 	struct addr net;
@@ -40,8 +40,8 @@ struct offenders {
 	size_t count, max;
 	struct offender row[OFFENDERS_MAX];
 };
-void offenders_note(
-    struct offenders *, const struct session_row *, unsigned bits4, unsigned bits6, int64_t now_s);
+void offenders_note(struct offenders *, const struct session_row *, unsigned bits4, unsigned bits6,
+    int64_t now_s);
 /* The `max` greatest, greatest first. */
 size_t offenders_top(const struct offenders *, const struct offender **out, size_t max);
 
@@ -59,7 +59,7 @@ struct console {
 	struct master *master;
 	struct loop *loop;
 	int64_t started_us, started_s;
-	struct totals base;	     /* of workers that are gone */
+	struct totals base; /* of workers that are gone */
 	uint64_t deaths, reloads[2]; /* [in force] */
 	struct watch tick;
 	uint64_t seen[SLOTS_MAX];
@@ -94,8 +94,7 @@ const struct minute *console_minute(const struct view *, unsigned back);
 /* The session that ended `back` before the last; null if there is none. */
 const struct session_row *console_recent(const struct console *, size_t back);
 uint64_t view_flow(const struct totals *, enum flow);
-/* `part` thousandths of the durations are not longer than this; -1: none were counted.
- * Microseconds. */
+/* `part` thousandths of the durations are not longer than this; -1: none were counted. Microseconds. */
 int64_t view_quantile(const struct totals *, enum cell histogram, unsigned i, unsigned part);
 
 /* What the kernel knows of a process. Zeros if it cannot be asked. */

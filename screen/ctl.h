@@ -3,9 +3,9 @@
  *
  *	CTL(word, function, "arguments", "what it does")
  *
- * The dispatcher has read -c, -o and --json (which may stand anywhere) before the function is
- *called. Text for people goes to standard output, complaints to standard error; with ctl->json set,
- *standard output carries one JSON object, or one a line, and nothing else.
+ * The dispatcher has read -c, -o and --json (which may stand anywhere) before the function is called.
+ * Text for people goes to standard output, complaints to standard error; with ctl->json set, standard
+ * output carries one JSON object, or one a line, and nothing else.
  */
 #ifndef SCREEN_CTL_H
 #define SCREEN_CTL_H
@@ -17,7 +17,7 @@
 
 enum ctl_exit {
 	CTL_OK = 0,
-	CTL_NO = 1, /* not found, or the answer is no */
+	CTL_NO = 1,          /* not found, or the answer is no */
 	CTL_USAGE = 2,
 	CTL_UNREACHABLE = 3, /* the daemon */
 	CTL_CONFIG = 78,
@@ -43,14 +43,14 @@ struct ctl_command {
 };
 
 /*
- * The configuration: of -c DIR, else of the default directory, else (nothing there) the defaults
- * alone. Null if it has errors, which have been printed: return CTL_CONFIG.
+ * The configuration: of -c DIR, else of the default directory, else (nothing there) the defaults alone.
+ * Null if it has errors, which have been printed: return CTL_CONFIG.
  */
 const struct rules *ctl_rules(struct ctl *);
 
 /*
- * The same with whatever errors it has, unsaid, for asking a daemon that runs under an older one.
- * To be freed by the caller. Null if it cannot be read at all.
+ * The same with whatever errors it has, unsaid, for asking a daemon that runs under an older one. To be freed by
+ * the caller. Null if it cannot be read at all.
  */
 struct rules *ctl_rules_anyhow(const struct ctl *);
 
@@ -58,8 +58,7 @@ struct rules *ctl_rules_anyhow(const struct ctl *);
 bool ctl_report(const struct diag *, enum diag_level least);
 
 /* Prints the command's usage line, after a complaint if format is not null. Returns CTL_USAGE. */
-enum ctl_exit ctl_usage(const struct ctl *, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+enum ctl_exit ctl_usage(const struct ctl *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Prints text as a JSON string, with its quotes. */
 void ctl_json_string(struct span text);

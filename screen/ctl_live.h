@@ -5,8 +5,8 @@
 #include "screen/ctl.h"
 
 /*
- * Sends one request (with "json" behind it under --json) to the control socket. Returns the answer,
- * to be freed, or null after a complaint, with the exit status in *status.
+ * Sends one request (with "json" behind it under --json) to the control socket. Returns the answer, to be freed, or
+ * null after a complaint, with the exit status in *status.
  */
 char *ctl_ask(struct ctl *, const char *request, enum ctl_exit *status);
 

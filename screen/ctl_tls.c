@@ -1,5 +1,4 @@
-/* gatehousectl tlsa: what to publish in DNS for the certificates in use (RFC 6698, RFC 7671, RFC
- * 7672). */
+/* gatehousectl tlsa: what to publish in DNS for the certificates in use (RFC 6698, RFC 7671, RFC 7672). */
 #include "config.h"
 
 #include <inttypes.h>
@@ -17,8 +16,8 @@ struct tlsa {
 };
 
 /*
- * DANE-EE(3) for the server's own key, DANE-TA(2) for those of its issuers; always SPKI(1) and
- * SHA-256(1): a renewal with the same key changes nothing.
+ * DANE-EE(3) for the server's own key, DANE-TA(2) for those of its issuers; always SPKI(1) and SHA-256(1): a
+ * renewal with the same key changes nothing.
  */
 static void
 print_record(void *arg, const struct tlsproxy_cert *cert)

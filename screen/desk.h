@@ -1,8 +1,8 @@
 /*
- * screen/desk.h: a desk in the master where strangers ask questions: the control socket and the
- * HTTP port. One request a connection, one answer, goodbye. Everything is bounded: connections,
- * bytes of a request, time. When all places are taken the newest gets that of whoever has kept us
- * waiting longest for his question, so holding connections locks nobody out.
+ * screen/desk.h: a desk in the master where strangers ask questions: the control socket and the HTTP
+ * port. One request a connection, one answer, goodbye. Everything is bounded: connections, bytes of a
+ * request, time. When all places are taken the newest gets that of whoever has kept us waiting longest
+ * for his question, so holding connections locks nobody out.
  */
 #ifndef SCREEN_DESK_H
 #define SCREEN_DESK_H
@@ -30,15 +30,12 @@ struct desk_rules {
 struct desk *desk_new(struct loop *, int listen_fd, const struct desk_rules *, void *arg);
 void desk_free(struct desk **); /* drops everybody */
 
-/* The answer: copied, sent as the client takes it, then the connection is closed. Ends the client.
- */
+/* The answer: copied, sent as the client takes it, then the connection is closed. Ends the client. */
 void desk_answer(struct desk_client *, struct span head, struct span body);
-/* The answer comes within wait_ms, or never. `why` tells the waiting apart for
- * desk_answer_waiting(). */
+/* The answer comes within wait_ms, or never. `why` tells the waiting apart for desk_answer_waiting(). */
 void desk_wait(struct desk_client *, int why, int64_t wait_ms);
 /* Answers everybody who waits for `why`, each by fn. */
-void desk_answer_waiting(
-    struct desk *, int why, void (*fn)(void *arg, struct desk_client *), void *arg);
+void desk_answer_waiting(struct desk *, int why, void (*fn)(void *arg, struct desk_client *), void *arg);
 /* A number the asker may keep with its client: 0 at first. */
 unsigned *desk_note(struct desk_client *);
 

@@ -1,9 +1,9 @@
 /*
- * screen/engine.h: the SMTP dialogue of a client that is not handed over at once: after-220 checks
- * for new clients, polite refusal for bad ones (RFC 5321; reference: postscreen's own engine).
+ * screen/engine.h: the SMTP dialogue of a client that is not handed over at once: after-220 checks for
+ * new clients, polite refusal for bad ones (RFC 5321; reference: postscreen's own engine).
  *
- * Everything a session says and hears here fits one fixed struct from the worker's pool. Input is
- * read into one buffer of the process; only an unfinished line stays with the session.
+ * Everything a session says and hears here fits one fixed struct from the worker's pool. Input is read
+ * into one buffer of the process; only an unfinished line stays with the session.
  */
 #ifndef SCREEN_ENGINE_H
 #define SCREEN_ENGINE_H
@@ -55,9 +55,9 @@ struct engine_rules {
 	struct table *command_filter; /* null: none */
 	struct forbidden *forbidden;  /* words and tables */
 	size_t forbidden_count;
-	const char *footer; /* template; empty: none */
-	bool filter[256];   /* bytes allowed in what a footer's macro expands to */
-	uint32_t discard;   /* KW_BITs */
+	const char *footer;           /* template; empty: none */
+	bool filter[256];             /* bytes allowed in what a footer's macro expands to */
+	uint32_t discard;             /* KW_BITs */
 	uint32_t line_limit, command_limit;
 	int64_t size_limit;
 	int64_t tarpit_delay_us, session_limit_us;
@@ -66,13 +66,12 @@ struct engine_rules {
 	bool tls_offered, tls_required;
 };
 struct forbidden {
-	struct span word; /* table null: compared without regard to case */
+	struct span word;    /* table null: compared without regard to case */
 	struct table *table;
-	bool not ; /* written with `!` */
+	bool not;            /* written with `!` */
 };
 
-struct engine_rules *engine_rules_load(
-    const struct rules *, const struct tlsproxy_conf *, struct diag *); /* never null */
+struct engine_rules *engine_rules_load(const struct rules *, const struct tlsproxy_conf *, struct diag *); /* never null */
 void engine_rules_free(struct engine_rules **);
 bool engine_forbids(const struct engine_rules *, struct span word);
 
@@ -92,23 +91,20 @@ struct engine {
 	uint32_t discard; /* KW_BITs for this client, since its EHLO */
 	uint32_t rcpts, commands;
 	uint16_t out_len, helo_len, mail_len, rcpts_len;
-	uint8_t verb;	/* enum verb: the command last begun */
-	bool esmtp : 1; /* EHLO was said at least once */
+	uint8_t verb;       /* enum verb: the command last begun */
+	bool esmtp : 1;     /* EHLO was said at least once */
 	bool has_helo : 1, has_mail : 1;
 	bool said_ehlo : 1; /* the greeting in force is EHLO's */
 	bool unread : 1;    /* more stood behind the command being obeyed */
-	bool cut : 1;	    /* HELO or MAIL did not fit in `said` */
-	uint16_t
-	    rcpt_len; /* of a RCPT that is asked of the backend: its arguments are in `input` */
+	bool cut : 1;       /* HELO or MAIL did not fit in `said` */
+	uint16_t rcpt_len;  /* of a RCPT that is asked of the backend: its arguments are in `input` */
 	bool tls_resumed : 1;
-	bool slow : 1; /* in the tarpit */
+	bool slow : 1;      /* in the tarpit */
 	char tls_version[12], tls_cipher[40];
-	char out[ENGINE_OUT_SIZE];   /* replies the client's socket did not take yet */
-	char said[ENGINE_SAID_SIZE]; /* arguments of HELO or EHLO, then those of MAIL, as they came
-				      */
-	char rcpts_text[ENGINE_RCPTS_SIZE]; /* the first recipients, for the record, each with its
-					       NUL */
-	char input[];			    /* line_limit bytes */
+	char out[ENGINE_OUT_SIZE];     /* replies the client's socket did not take yet */
+	char said[ENGINE_SAID_SIZE];   /* arguments of HELO or EHLO, then those of MAIL, as they came */
+	char rcpts_text[ENGINE_RCPTS_SIZE]; /* the first recipients, for the record, each with its NUL */
+	char input[];                  /* line_limit bytes */
 };
 
 /* The arguments as they came, cut to their room; empty if not given. */
@@ -121,8 +117,7 @@ struct span engine_mail(const struct engine *);
  */
 bool reply_write(struct session *, struct span bytes);
 
-/* The same, but kept waiting; false if there is no room. And so many bytes of what waits, at most.
- */
+/* The same, but kept waiting; false if there is no room. And so many bytes of what waits, at most. */
 bool reply_hold(struct session *, struct span bytes);
 void reply_drip(struct session *, size_t max);
 

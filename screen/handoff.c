@@ -1,8 +1,7 @@
 /*
- * The gate: the client's socket goes to the backend by the `pass` protocol (descriptor, then
- * attributes). The backend closes its connection when it has taken it. Those connections are not
- * watched one by one: a single poll(2) now and then looks at all of them, which costs less than
- * making and removing a watch each.
+ * The gate: the client's socket goes to the backend by the `pass` protocol (descriptor, then attributes). The backend
+ * closes its connection when it has taken it. Those connections are not watched one by one: a single poll(2) now and
+ * then looks at all of them, which costs less than making and removing a watch each.
  */
 #include "config.h"
 
@@ -20,8 +19,8 @@
 #define LOOK_AT_ONCE 256
 
 /*
- * A 220- line must not be followed by 421: the client would bounce its mail. After the teaser the
- * engine says 220 first, and 421 to the first command.
+ * A 220- line must not be followed by 421: the client would bounce its mail. After the teaser the engine
+ * says 220 first, and 421 to the first command.
  */
 enum state
 handoff_failed(struct session *s, enum reply reply, unsigned outcome)
@@ -36,8 +35,7 @@ handoff_failed(struct session *s, enum reply reply, unsigned outcome)
 	return S_TALK;
 }
 
-/* One poll for up to LOOK_AT_ONCE of them, from *at on; *at moves behind them. Returns how many
- * were done. */
+/* One poll for up to LOOK_AT_ONCE of them, from *at on; *at moves behind them. Returns how many were done. */
 static size_t
 look_at_some(struct deadline_queue *q, struct deadline **at)
 {

@@ -1,6 +1,6 @@
 /*
- * screen/journal.h: the session record's sink. Records are gathered during a turn and appended in
- * one write; what the file does not take is lost and said.
+ * screen/journal.h: the session record's sink. Records are gathered during a turn and appended in one
+ * write; what the file does not take is lost and said.
  */
 #ifndef SCREEN_JOURNAL_H
 #define SCREEN_JOURNAL_H

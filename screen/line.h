@@ -1,10 +1,9 @@
 /*
  * screen/line.h: from bytes to command lines.
  *
- * A line ends in CR LF or in a bare LF; neither belongs to it. A CR anywhere else, NUL and 8-bit
- * bytes are ordinary data: there is exactly one way to cut a given stream into lines, however it
- * was split into packets. Pure, bounded: only an unfinished line is kept, and never more than
- * `limit` bytes.
+ * A line ends in CR LF or in a bare LF; neither belongs to it. A CR anywhere else, NUL and 8-bit bytes
+ * are ordinary data: there is exactly one way to cut a given stream into lines, however it was split
+ * into packets. Pure, bounded: only an unfinished line is kept, and never more than `limit` bytes.
  */
 #ifndef SCREEN_LINE_H
 #define SCREEN_LINE_H
@@ -24,8 +23,8 @@ enum line_end {
 };
 
 /*
- * Takes one line off *in, or the beginning of one. *out is valid until the next call and until the
- * bytes of *in go away.
+ * Takes one line off *in, or the beginning of one. *out is valid until the next call and until the bytes
+ * of *in go away.
  */
 enum line_end line_take(struct line *, struct span *in, struct span *out);
 

@@ -16,9 +16,9 @@
 #define FIRST_PASSED_FD 3 /* sd_listen_fds(3) */
 
 /*
- * The index of the worker: for IPv4 the source address, for IPv6 its /64 folded, times the golden
- * ratio, its upper half modulo the number of workers. Offsets are from the network header: at a SYN
- * the data begins behind the payload.
+ * The index of the worker: for IPv4 the source address, for IPv6 its /64 folded, times the golden ratio,
+ * its upper half modulo the number of workers. Offsets are from the network header: at a SYN the data
+ * begins behind the payload.
  */
 static bool
 steer(int fd, size_t workers)

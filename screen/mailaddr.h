@@ -7,8 +7,8 @@
 #include "base/text.h"
 
 /*
- * What stands after the first colon of args: between < and > or up to a space, unquoted, without a
- * source route (RFC 5321 §4.1.2, leniently: nothing is refused). False if there is no colon.
+ * What stands after the first colon of args: between < and > or up to a space, unquoted, without a source
+ * route (RFC 5321 §4.1.2, leniently: nothing is refused). False if there is no colon.
  */
 bool mailaddr_extract(struct span args, struct buf *out);
 

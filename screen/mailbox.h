@@ -1,10 +1,10 @@
 /*
  * screen/mailbox.h: workers pass clients on to each other.
  *
- * A client that comes through a proxy is steered by the proxy's address. The worker that has read
- * its PROXY header passes the socket on to the worker that owns the client's own address, so that
- * one client is one worker's here too. A mailbox is a socket pair made with the generation and kept
- * by the master: what waits in it when a worker dies is its successor's.
+ * A client that comes through a proxy is steered by the proxy's address. The worker that has read its PROXY header
+ * passes the socket on to the worker that owns the client's own address, so that one client is one worker's here too.
+ * A mailbox is a socket pair made with the generation and kept by the master: what waits in it when a worker dies
+ * is its successor's.
  */
 #ifndef SCREEN_MAILBOX_H
 #define SCREEN_MAILBOX_H

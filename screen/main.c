@@ -105,8 +105,7 @@ parse_options(struct options *o, int argc, char **argv)
 		}
 	if (optind != argc)
 		usage();
-	/* Without -c a missing default directory means embedded defaults; a named one must be
-	 * there. */
+	/* Without -c a missing default directory means embedded defaults; a named one must be there. */
 	struct stat st;
 	if (o->config_dir == NULL && stat(GH_SYSCONFDIR, &st) == 0)
 		o->config_dir = GH_SYSCONFDIR;
@@ -147,8 +146,7 @@ load(struct options *o)
 	return snap;
 }
 
-/* The parent waits until the workers serve, so that the exit status tells the truth. Returns our
- * end. */
+/* The parent waits until the workers serve, so that the exit status tells the truth. Returns our end. */
 static int
 daemonise(void)
 {

@@ -33,9 +33,7 @@
 
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MOST_MS 30000
-#define LIVED_LONG_US                                                              \
-	(10 * INT64_C(1000000)) /* a child that lived this long starts a new count \
-				 */
+#define LIVED_LONG_US (10 * INT64_C(1000000)) /* a child that lived this long starts a new count */
 #define STOP_LIMIT_MS 5000
 
 /* A place for one process of a generation. Whoever sits in it may die and be replaced. */
@@ -754,8 +752,8 @@ on_hup(int signo, short what, void *arg)
 }
 
 /*
- * New workers are needed for the same configuration: the store's file is a new one and only they
- * can open it, or a certificate was replaced.
+ * New workers are needed for the same configuration: the store's file is a new one and only they can open it, or a
+ * certificate was replaced.
  */
 static void
 renew_workers(void *arg)

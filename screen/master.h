@@ -1,6 +1,6 @@
 /*
- * screen/master.h: the process that owns what must outlive a worker: listening sockets, the store's
- * writer, the snapshot in force. It never sees a client.
+ * screen/master.h: the process that owns what must outlive a worker: listening sockets, the store's writer,
+ * the snapshot in force. It never sees a client.
  */
 #ifndef SCREEN_MASTER_H
 #define SCREEN_MASTER_H
@@ -20,15 +20,15 @@ struct master_start {
 	size_t override_count;
 	bool foreground;       /* log to standard error unless gatehouse_log is set */
 	struct snapshot *snap; /* taken over */
-	int ready_fd;	       /* closed after one byte when all workers serve; -1: nobody waits */
+	int ready_fd;          /* closed after one byte when all workers serve; -1: nobody waits */
 };
 
 /* Serves until SIGTERM. Returns the exit status: 0, or 1 after a logged reason. */
 int master_main(const struct master_start *);
 
 /*
- * For who looks on and who commands (screen/console.h). One seat, as seen from outside; borrowed,
- * until the next turn of the loop.
+ * For who looks on and who commands (screen/console.h). One seat, as seen from outside; borrowed, until the
+ * next turn of the loop.
  */
 struct seat_view {
 	const char *role;  /* screen, tlsproxy */
@@ -37,7 +37,7 @@ struct seat_view {
 	pid_t pid; /* 0: dead, to be started again */
 	bool ready;
 	int64_t started_us;
-	int channel;		 /* -1: nobody to ask */
+	int channel;             /* -1: nobody to ask */
 	const struct slot *slot; /* null for a tlsproxy */
 	const struct snapshot *snap;
 };

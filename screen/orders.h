@@ -1,7 +1,6 @@
 /*
- * screen/orders.h: what master and worker say to each other over a worker's channel
- * (SOCK_SEQPACKET, one message a packet, never blocking on either side). A closed channel means to
- * the worker: drain.
+ * screen/orders.h: what master and worker say to each other over a worker's channel (SOCK_SEQPACKET, one
+ * message a packet, never blocking on either side). A closed channel means to the worker: drain.
  */
 #ifndef SCREEN_ORDERS_H
 #define SCREEN_ORDERS_H
@@ -12,10 +11,10 @@
 
 enum order_kind {
 	ORDER_READY = 1, /* worker: I serve */
-	ORDER_DRAIN,	 /* master: take no new clients, end with the last one */
-	ORDER_LIST,	 /* master: show the sessions you hold, at most `count` */
-	ORDER_ROWS,	 /* worker: here are `count` of them; the last packet has `last` set */
-	ORDER_SPAWN, /* worker: start the backend's command for this client; a socket comes along */
+	ORDER_DRAIN,     /* master: take no new clients, end with the last one */
+	ORDER_LIST,      /* master: show the sessions you hold, at most `count` */
+	ORDER_ROWS,      /* worker: here are `count` of them; the last packet has `last` set */
+	ORDER_SPAWN,     /* worker: start the backend's command for this client; a socket comes along */
 };
 
 #define ORDER_ROWS_MAX 50 /* in one packet */
@@ -24,7 +23,7 @@ struct order {
 	uint8_t kind;
 	uint8_t last; /* of a list; of ORDER_SPAWN: the client was teased */
 	uint16_t count;
-	uint32_t tag;		     /* of a list: answers repeat it */
+	uint32_t tag; /* of a list: answers repeat it */
 	struct endpoint peer, local; /* of ORDER_SPAWN */
 	struct session_row rows[ORDER_ROWS_MAX];
 };

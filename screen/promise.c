@@ -31,12 +31,10 @@ struct promise {
 	char bytes[4096];
 };
 
-/* Our own word stands whatever the backend thinks of it: STARTTLS ends here, and so do enhanced
- * codes we write. */
+/* Our own word stands whatever the backend thinks of it: STARTTLS ends here, and so do enhanced codes we write. */
 #define OURS (KW_BIT(KW_STARTTLS) | KW_BIT(KW_ENHANCEDSTATUSCODES))
 
-/* Whichever server a client comes to keeps what was announced; one that never answered announces
- * nothing. */
+/* Whichever server a client comes to keeps what was announced; one that never answered announces nothing. */
 void
 promise_limit(const struct promise *p, uint32_t *keywords, int64_t *size)
 {

@@ -1,6 +1,6 @@
 /*
- * screen/proxy.h: the header of the PROXY protocol, versions 1 and 2 (haproxy.org:
- * proxy-protocol.txt), by which a load balancer in front of us says whom it speaks for.
+ * screen/proxy.h: the header of the PROXY protocol, versions 1 and 2 (haproxy.org: proxy-protocol.txt),
+ * by which a load balancer in front of us says whom it speaks for.
  */
 #ifndef SCREEN_PROXY_H
 #define SCREEN_PROXY_H
@@ -18,10 +18,10 @@ enum proxy_result {
 };
 
 /*
- * Pure: give it all bytes read so far. *used: the length of the header, when it is complete. What
- * follows it is the client's. Extensions (TLVs) are skipped.
+ * Pure: give it all bytes read so far. *used: the length of the header, when it is complete. What follows it
+ * is the client's. Extensions (TLVs) are skipped.
  */
-enum proxy_result proxy_parse(struct span bytes, size_t *used, struct endpoint *client,
-    struct endpoint *server, const char **error);
+enum proxy_result proxy_parse(struct span bytes, size_t *used, struct endpoint *client, struct endpoint *server,
+    const char **error);
 
 #endif

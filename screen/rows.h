@@ -21,14 +21,14 @@ struct session_row {
 	uint8_t state, verdict, reason, would; /* enum state, verdict, reason, reason */
 	uint8_t fail, access;
 	uint8_t ended, scored, known, tls, handed; /* 0 or 1 */
-	char list[32];				   /* the DNS list that weighed most */
+	char list[32]; /* the DNS list that weighed most */
 	char helo[64];
 };
 
 void row_fill(struct session_row *, const struct session *, int64_t now_us);
 /*
- * A row comes from a worker, who may be somebody else's by now: makes every index and every text
- * safe to use. Of the copy, not where the worker can still write.
+ * A row comes from a worker, who may be somebody else's by now: makes every index and every text safe to use. Of the
+ * copy, not where the worker can still write.
  */
 void row_tame(struct session_row *);
 /* What the session is doing, or what came of it, in a word. */

@@ -158,8 +158,7 @@ session_birth(struct worker *w, int fd, const struct endpoint *peer, const struc
 void
 session_stop(struct session *s)
 {
-	/* Between 220- and 220 a 421 would be read as part of the greeting, and mail would bounce.
-	 */
+	/* Between 220- and 220 a 421 would be read as part of the greeting, and mail would bounce. */
 	bool mute = s->state == S_PROXY || (s->state == S_WAIT && s->teased);
 
 	session_finish(s, mute ? R_NONE : R_UNAVAILABLE, V_ERROR);

@@ -1,7 +1,7 @@
 /*
- * screen/shared.h: the few numbers that all processes see: one slot a worker in memory shared with
- * the master, written by its owner only. Limits on all sessions together are sums over the slots; a
- * dead worker's counters stay, its gauges are cleared by the master.
+ * screen/shared.h: the few numbers that all processes see: one slot a worker in memory shared with the
+ * master, written by its owner only. Limits on all sessions together are sums over the slots; a dead
+ * worker's counters stay, its gauges are cleared by the master.
  */
 #ifndef SCREEN_SHARED_H
 #define SCREEN_SHARED_H
@@ -20,16 +20,15 @@
 
 struct slot {
 	_Alignas(64) _Atomic uint32_t check_queue; /* sessions open, hand-off included */
-	_Atomic uint32_t post_queue;		   /* of those, waiting for the backend */
-	_Atomic uint32_t relayed;     /* of those, joined with the backend through us */
-	_Atomic uint32_t proxy_queue; /* apart from those: waiting for a PROXY header */
-	_Atomic uint32_t tarpit;      /* sessions with slow replies */
+	_Atomic uint32_t post_queue;               /* of those, waiting for the backend */
+	_Atomic uint32_t relayed;                  /* of those, joined with the backend through us */
+	_Atomic uint32_t proxy_queue;              /* apart from those: waiting for a PROXY header */
+	_Atomic uint32_t tarpit;                   /* sessions with slow replies */
 	_Atomic bool taken;
 	_Alignas(64) _Atomic uint64_t cells[CELLS]; /* screen/counters.tbl */
 	/*
-	 * The sessions that ended last, for the status page. The worker writes a place and then
-	 * moves `shown`; who reads looks at `shown` before and after, and throws away what was
-	 * overwritten meanwhile.
+	 * The sessions that ended last, for the status page. The worker writes a place and then moves `shown`; who
+	 * reads looks at `shown` before and after, and throws away what was overwritten meanwhile.
 	 */
 	_Atomic uint64_t shown;
 	struct session_row ended[ENDED_MAX];
@@ -43,9 +42,9 @@ struct shared {
 
 struct shared *shared_new(void); /* mapped shared: survives fork */
 void shared_free(struct shared **);
-struct slot *shared_take(struct shared *);	  /* null when all are taken */
+struct slot *shared_take(struct shared *);        /* null when all are taken */
 void shared_give(struct shared *, struct slot *); /* its process is gone; its counts were folded */
-uint32_t shared_used(const struct shared *);	  /* slots ever taken */
+uint32_t shared_used(const struct shared *); /* slots ever taken */
 size_t shared_check_queue(const struct shared *);
 size_t shared_post_queue(const struct shared *);
 size_t shared_relayed(const struct shared *);
@@ -54,8 +53,8 @@ size_t shared_tarpit(const struct shared *);
 /* At the end of a session, by its worker. */
 void shared_show(struct slot *, const struct session *, int64_t now_us);
 /*
- * Takes ended sessions out of a slot: those after *seen, at most `max`, oldest first; *seen moves
- * on. What was overwritten before we came is skipped.
+ * Takes ended sessions out of a slot: those after *seen, at most `max`, oldest first; *seen moves on. What was
+ * overwritten before we came is skipped.
  */
 size_t shared_ended(const struct slot *, uint64_t *seen, struct session_row *out, size_t max);
 

@@ -72,8 +72,7 @@ guest_settle(struct guest *g)
 	guest_watch(g, g->out.len > 0 ? WATCH_WRITE : WATCH_READ);
 }
 
-/* The client's socket and its attributes have come: the guest turns from the screen to the client.
- */
+/* The client's socket and its attributes have come: the guest turns from the screen to the client. */
 static void
 guest_welcome(struct guest *g)
 {

@@ -1,10 +1,10 @@
 /*
  * screen/sink.h: gatehouse-sink, the built-in demo backend.
  *
- * For: showing that a hand-off works without a mail server: it receives client sockets by the
- * `pass` protocol, speaks plain RFC 5321 to them, and stores each message in a Maildir or nowhere.
- * Not for: relaying, filtering, TLS, or being anybody's mail server. Memory is a fixed pool of
- * guests; a message goes to its file as it arrives.
+ * For: showing that a hand-off works without a mail server: it receives client sockets by the `pass`
+ * protocol, speaks plain RFC 5321 to them, and stores each message in a Maildir or nowhere. Not for:
+ * relaying, filtering, TLS, or being anybody's mail server. Memory is a fixed pool of guests; a message
+ * goes to its file as it arrives.
  */
 #ifndef SCREEN_SINK_H
 #define SCREEN_SINK_H
@@ -25,8 +25,8 @@
 #define SINK_ERRORS_MAX 20
 
 /*
- * The attribute list of a pass request: name NUL value NUL ... NUL. Unknown names are skipped, of
- * equal names the first counts. False if it is malformed or one of the four is missing or wrong.
+ * The attribute list of a pass request: name NUL value NUL ... NUL. Unknown names are skipped, of equal
+ * names the first counts. False if it is malformed or one of the four is missing or wrong.
  */
 bool sink_attributes(struct span list, struct endpoint *client, struct endpoint *server);
 
@@ -34,15 +34,15 @@ bool sink_attributes(struct span list, struct endpoint *client, struct endpoint 
 bool sink_attributes_complete(struct span list);
 
 /*
- * The content of a message, RFC 5321 §4.5.2: removes dot-stuffing, turns CRLF into LF, finds the
- * end. A CR or LF alone is CONTENT_BARE: nothing that could hide a second message gets through.
- * Takes at most len bytes from `in`, sets *used to what was taken and *out_len to what was written;
- * out has room for len bytes.
+ * The content of a message, RFC 5321 §4.5.2: removes dot-stuffing, turns CRLF into LF, finds the end. A
+ * CR or LF alone is CONTENT_BARE: nothing that could hide a second message gets through. Takes at
+ * most len bytes from `in`, sets *used to what was taken and *out_len to what was written; out has
+ * room for len bytes.
  */
 enum content_state { CONTENT_AT_START, CONTENT_DOT, CONTENT_DOT_CR, CONTENT_TEXT, CONTENT_CR };
 enum content_result { CONTENT_MORE, CONTENT_END, CONTENT_BARE };
-enum content_result content_feed(
-    enum content_state *, const char *in, size_t len, size_t *used, char *out, size_t *out_len);
+enum content_result content_feed(enum content_state *, const char *in, size_t len, size_t *used, char *out,
+    size_t *out_len);
 
 /* A Maildir, or nothing if path is "-". Says why on the log. */
 struct maildir;
@@ -67,9 +67,8 @@ struct guest {
 	struct deadline idle, life;
 	struct sink *sink;
 	int fd;
-	bool receiving; /* fd is still the screen's; the client's socket has not come, or not its
-			   attributes */
-	int client_fd;	/* while receiving: -1 until it has come */
+	bool receiving; /* fd is still the screen's; the client's socket has not come, or not its attributes */
+	int client_fd;  /* while receiving: -1 until it has come */
 	struct endpoint client, server;
 
 	bool greeted, in_mail, in_data, skip_line, closing;

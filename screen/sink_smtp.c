@@ -81,8 +81,8 @@ do_ehlo(struct guest *g, struct span args)
 }
 
 /*
- * "FROM:<path> parameters" or "TO:<path> ...": the path with its brackets into out. Outer quoting
- * is left as it is; a space ends an unquoted path. False if it is none.
+ * "FROM:<path> parameters" or "TO:<path> ...": the path with its brackets into out. Outer quoting is
+ * left as it is; a space ends an unquoted path. False if it is none.
  */
 static bool
 take_path(struct span *args, const char *word, char *out, size_t size)

@@ -1,6 +1,6 @@
 /*
- * screen/sinkhole.h: the demo backend (gatehouse_backend = sink:DIR): the master makes its socket,
- * starts gatehouse-sink on it and starts it again when it dies.
+ * screen/sinkhole.h: the demo backend (gatehouse_backend = sink:DIR): the master makes its socket, starts
+ * gatehouse-sink on it and starts it again when it dies.
  */
 #ifndef SCREEN_SINKHOLE_H
 #define SCREEN_SINKHOLE_H

@@ -9,13 +9,11 @@
 #include "policy/tune/tune.h"
 #include "rules/rules.h"
 
-/* Where every other parameter of the lists comes from (reply map, error codes, cap of allow lists).
- */
+/* Where every other parameter of the lists comes from (reply map, error codes, cap of allow lists). */
 #define TUNE_OVERRIDES_MAX 64
 struct tune_scorer_config {
 	const char *dir; /* null: embedded defaults */
-	struct rules_override
-	    override[TUNE_OVERRIDES_MAX + 1]; /* the last place is the scorer's own */
+	struct rules_override override[TUNE_OVERRIDES_MAX + 1]; /* the last place is the scorer's own */
 	size_t overrides;
 };
 

@@ -1,5 +1,4 @@
-/* STARTTLS: the client's socket goes to a tlsproxy process, and we go on with its plaintext (RFC
- * 3207). */
+/* STARTTLS: the client's socket goes to a tlsproxy process, and we go on with its plaintext (RFC 3207). */
 #include "config.h"
 
 #include <errno.h>

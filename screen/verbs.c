@@ -211,8 +211,7 @@ engine_words(const struct session *s, struct relay_words *out)
 		.rcpt = { e->input, e->rcpt_len } };
 }
 
-/* Bytes that some server might take for a line end, or for the end of its string, are not carried
- * over. */
+/* Bytes that some server might take for a line end, or for the end of its string, are not carried over. */
 static bool
 is_clean(struct span text)
 {
@@ -223,9 +222,8 @@ is_clean(struct span text)
 }
 
 /*
- * True if the client goes on to the backend with this RCPT. Whoever sent more behind it, or what we
- * could not keep, is told to come back instead: nothing but what the backend will hear again may
- * have been said.
+ * True if the client goes on to the backend with this RCPT. Whoever sent more behind it, or what we could not keep, is
+ * told to come back instead: nothing but what the backend will hear again may have been said.
  */
 static bool
 continues(struct session *s, struct span args)

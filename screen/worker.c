@@ -51,8 +51,7 @@ same_net(const struct map_node *n, const void *key)
 	return addr_equal(&container_of(n, const struct crowd, node)->net, key);
 }
 
-/* Null where addresses are counted one by one; also if there is no room: fail open, the pools are
- * bounds too. */
+/* Null where addresses are counted one by one; also if there is no room: fail open, the pools are bounds too. */
 static struct crowd *
 find_crowd(struct worker *w, const struct addr *addr)
 {
@@ -387,9 +386,8 @@ on_term(int signo, short what, void *arg)
 }
 
 /*
- * A loop that does not come back in time is ended by SIGALRM, and the master starts another: a
- * worker that hangs would hold its clients for ever. Three steps a span, so that an idle one is
- * never suspected.
+ * A loop that does not come back in time is ended by SIGALRM, and the master starts another: a worker that hangs
+ * would hold its clients for ever. Three steps a span, so that an idle one is never suspected.
  */
 static void
 on_watchdog(int fd, short what, void *arg)
@@ -432,8 +430,7 @@ start_listening(struct worker *w, const struct worker_start *start)
 	}
 }
 
-/* Pools for every session there may be: whichever worker the clients choose, their sum is the
- * limit. */
+/* Pools for every session there may be: whichever worker the clients choose, their sum is the limit. */
 static void
 init_pools(struct worker *w)
 {

@@ -1,6 +1,6 @@
 /*
- * screen/worker.h: one screen worker: a loop, its listeners, its sessions. Nothing but a few
- * counters is shared with other workers; one client address is always one worker's.
+ * screen/worker.h: one screen worker: a loop, its listeners, its sessions. Nothing but a few counters is
+ * shared with other workers; one client address is always one worker's.
  */
 #ifndef SCREEN_WORKER_H
 #define SCREEN_WORKER_H
@@ -28,24 +28,23 @@ struct worker {
 	struct slot *slot;
 	struct dnsbl *dnsbl;
 	struct store_reader *store; /* null: no memory */
-	struct share *share;	    /* null: not shared with other hosts */
-	struct pools *pools;	    /* null: none */
+	struct share *share;        /* null: not shared with other hosts */
+	struct pools *pools;        /* null: none */
 	struct pool *sessions, *clients, *crowds, *engines, *relays;
 	struct backend_server servers[BACKEND_SERVERS_MAX];
-	struct promise *promise;		 /* what the backend says it can do */
-	struct map by_addr, by_net;		 /* struct client, struct crowd */
+	struct promise *promise; /* what the backend says it can do */
+	struct map by_addr, by_net;              /* struct client, struct crowd */
 	struct deadline_queue limits[LIMITS][2]; /* [stressed] */
-	struct deadline_queue whole; /* sessions in the engine: gatehouse_session_time_limit */
+	struct deadline_queue whole;             /* sessions in the engine: gatehouse_session_time_limit */
 	bool draining;
-	int mail_in;	     /* clients passed on by others; -1: there is no proxy */
+	int mail_in;         /* clients passed on by others; -1: there is no proxy */
 	const int *mail_out; /* by worker */
 	struct watch mail, linger;
 	int tls_fd;   /* for tlsproxy_start(); -1: no TLS */
 	int spare_fd; /* given up to answer 421 when descriptors run out */
 	uint64_t next_id;
 	struct listening listening[LISTENERS_MAX];
-	struct watch orders, term, watchdog,
-	    look; /* look: at what the backend has not yet taken (handoff.c) */
+	struct watch orders, term, watchdog, look; /* look: at what the backend has not yet taken (handoff.c) */
 	int64_t look_ms;
 	int orders_fd;
 };
@@ -57,12 +56,12 @@ struct worker_start {
 	struct shared *shared;
 	struct slot *slot;
 	int listen_fds[LISTENERS_MAX]; /* one a listener of the snapshot */
-	int orders_fd;		       /* screen/orders.h */
-	int store_fd;		       /* way to the store's writer; -1: no memory */
-	int journal_fd;		       /* session records; -1: none */
-	int mail_in;		       /* screen/mailbox.h; -1: none */
+	int orders_fd;                 /* screen/orders.h */
+	int store_fd;                  /* way to the store's writer; -1: no memory */
+	int journal_fd;                /* session records; -1: none */
+	int mail_in;                   /* screen/mailbox.h; -1: none */
 	int mail_out[WORKERS_MAX];     /* by worker */
-	int tls_fd;		       /* way to the tlsproxy processes; -1: no TLS */
+	int tls_fd;                    /* way to the tlsproxy processes; -1: no TLS */
 };
 
 /* The whole life of the process; returns its exit status. */
@@ -72,8 +71,7 @@ void gate_init(struct worker *);
 void engine_init(struct worker *); /* after the snapshot, before the first session */
 void engine_fini(struct worker *);
 
-/* Bookkeeping for the door: counts the session in. False if the worker has no room for its client.
- */
+/* Bookkeeping for the door: counts the session in. False if the worker has no room for its client. */
 bool worker_admit(struct worker *, struct session *);
 /* And for the end: counts it out again, if it was admitted. */
 void worker_dismiss(struct worker *, struct session *);

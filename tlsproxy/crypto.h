@@ -22,7 +22,7 @@ void tls_blocks_hook(void);
 void tls_blocks_open(void);
 
 /* certs.c. The certificates of a PEM text, in order; never null; *bad is set if one is broken. */
-STACK_OF(X509) * tls_certs_parse(const struct tls_blob *, bool *bad);
+STACK_OF(X509) *tls_certs_parse(const struct tls_blob *, bool *bad);
 /* "RSA 2048", "EC prime256v1", "ED25519". */
 void tls_key_text(EVP_PKEY *, struct buf *);
 
@@ -36,9 +36,9 @@ struct tls_named {
 struct tls_contexts {
 	const struct tlsproxy_conf *conf;
 	const struct tlsproxy_tickets *tickets; /* null: no tickets are issued */
-	struct loop *loop;			/* for the time */
+	struct loop *loop;                      /* for the time */
 	SSL_CTX *base;
-	struct tls_named *named; /* sorted by name */
+	struct tls_named *named;                /* sorted by name */
 	size_t count;
 	EVP_CIPHER *ticket_cipher;
 	X509_STORE *store;
@@ -50,16 +50,15 @@ struct tls_contexts {
 struct tls_contexts *tls_contexts_new(const struct tlsproxy_conf *, const struct tlsproxy_tickets *,
     struct loop *, tls_say *, void *arg);
 void tls_contexts_free(struct tls_contexts **);
-/* The context for a valid lower-case name, or null: its own entry first, then ".parent" from near
- * to far. */
+/* The context for a valid lower-case name, or null: its own entry first, then ".parent" from near to far. */
 SSL_CTX *tls_contexts_find(const struct tls_contexts *, const char *name);
 
 /* What the callbacks of the library find under SSL_get_app_data(). */
 struct bridge_view {
 	char peer[ADDR_TEXT_SIZE + 8]; /* "[addr]:port" */
-	unsigned features;	       /* TLS_LOG_ */
+	unsigned features;             /* TLS_LOG_ */
 	struct tls_contexts *contexts;
-	char sni[256]; /* valid and lower case, or "" */
+	char sni[256];                 /* valid and lower case, or "" */
 	bool sni_matched, dumped;
 };
 
@@ -86,10 +85,9 @@ size_t bridges_used(const struct bridges *);
 bool bridges_full(const struct bridges *);
 
 /* said.c. */
-void tls_said_hooks(SSL *, struct bridge_view *); /* level 2 and up */
+void tls_said_hooks(SSL *, struct bridge_view *);              /* level 2 and up */
 void tls_said_facts(SSL *, const struct bridge_view *, struct tls_facts *out);
-void tls_said_handshake(
-    SSL *, const struct bridge_view *, const struct tls_facts *); /* level 1 and up */
+void tls_said_handshake(SSL *, const struct bridge_view *, const struct tls_facts *); /* level 1 and up */
 /* "TLS library problem" lines for what is in the error queue; empties it. */
 void tls_said_errors(struct log_limit *, int64_t now_us);
 

@@ -35,18 +35,11 @@ void tls_request_format(const struct tlsproxy_request *, uint8_t *out);
 bool tls_request_parse(struct span, struct tlsproxy_request *out);
 
 /* lists.c. Protocol versions as on the wire (0x0301: TLSv1), a bit each from SSLv3 up. */
-enum {
-	TLS_V_SSL3 = 1,
-	TLS_V_1_0 = 2,
-	TLS_V_1_1 = 4,
-	TLS_V_1_2 = 8,
-	TLS_V_1_3 = 16,
-	TLS_V_ALL = 31
-};
+enum { TLS_V_SSL3 = 1, TLS_V_1_0 = 2, TLS_V_1_1 = 4, TLS_V_1_2 = 8, TLS_V_1_3 = 16, TLS_V_ALL = 31 };
 /*
- * smtpd_tls_protocols: names that are wanted, or "!name" for those that are not, ">=name",
- * "<=name"; name may be a hexadecimal version (0303). Names are case-insensitive. On failure, false
- * and in `why` a sentence for diag.
+ * smtpd_tls_protocols: names that are wanted, or "!name" for those that are not, ">=name", "<=name"; name
+ * may be a hexadecimal version (0303). Names are case-insensitive. On failure, false and in `why` a
+ * sentence for diag.
  */
 bool tls_protocols_parse(const char *text, unsigned *out, struct buf *why);
 const char *tls_version_name(unsigned bit);
@@ -54,8 +47,7 @@ const char *tls_version_name(unsigned bit);
 enum tls_grade { TLS_GRADE_HIGH, TLS_GRADE_MEDIUM, TLS_GRADE_NULL };
 /* export and low are the obsolete words for medium: *obsolete is set. */
 bool tls_grade_parse(const char *text, enum tls_grade *out, bool *obsolete);
-/* Appends ":!NAME" for each name of an exclusion list. False and `why` if a name has a bad
- * character. */
+/* Appends ":!NAME" for each name of an exclusion list. False and `why` if a name has a bad character. */
 bool tls_exclude(struct buf *cipher_list, const char *exclusions, struct buf *why);
 
 /* Log features, smtpd_tls_loglevel; the numbers 0 to 4 (5 to 9 are 4) are sets of them. */
@@ -73,8 +65,7 @@ enum {
 };
 bool tls_loglevel_parse(const char *text, unsigned *out, struct buf *why);
 
-/* A host name as SNI may carry it: letters, digits, '-', '_', dots between labels; out is lower
- * case. */
+/* A host name as SNI may carry it: letters, digits, '-', '_', dots between labels; out is lower case. */
 bool tls_name_valid(struct span name, char out[256]);
 
 /* pem.c: the next block, with its BEGIN and END lines, or false. Text between blocks is skipped. */
@@ -86,16 +77,15 @@ enum tls_pem_kind { TLS_PEM_OTHER, TLS_PEM_CERT, TLS_PEM_KEY, TLS_PEM_LOCKED_KEY
 enum tls_pem_kind tls_pem_kind(const struct tls_pem *);
 
 /*
- * vault.c. Bytes that must not be in other processes: one mapping, skipped by fork() unless lent,
- * left out of core dumps. Append only.
+ * vault.c. Bytes that must not be in other processes: one mapping, skipped by fork() unless lent, left
+ * out of core dumps. Append only.
  */
 struct tls_vault;
 struct tls_vault *tls_vault_new(void);
 void tls_vault_free(struct tls_vault **);
 /*
  * Reads a whole file behind what is kept. It stays until the next tls_vault_read(), except what
- * tls_vault_keep() moves down. False with errno (EFBIG above TLS_FILE_MAX, ENOSPC: the vault is
- * full).
+ * tls_vault_keep() moves down. False with errno (EFBIG above TLS_FILE_MAX, ENOSPC: the vault is full).
  */
 #define TLS_FILE_MAX (1 << 20)
 bool tls_vault_read(struct tls_vault *, const char *path, struct span *out);
@@ -122,10 +112,10 @@ struct tls_blob {
 	size_t len;
 };
 struct tls_identity {
-	char *name; /* "", "host.example" or ".example" (its subdomains) */
+	char *name;              /* "", "host.example" or ".example" (its subdomains) */
 	char *cert_file, *key_file;
-	struct span key;       /* PEM, in the vault */
-	struct tls_blob certs; /* PEM, leaf first */
+	struct span key;         /* PEM, in the vault */
+	struct tls_blob certs;   /* PEM, leaf first */
 };
 struct tls_file {
 	char *path;
@@ -144,7 +134,7 @@ struct tlsproxy_conf {
 	uint64_t options, options_off; /* SSL_OP_ bits to set, then to clear */
 	bool anonymous_only, ask_cert, require_cert, session_ids, wait_close;
 	int verify_depth;
-	char *digest;	     /* of fingerprints */
+	char *digest;        /* of fingerprints */
 	char *ticket_cipher; /* "": no tickets */
 	int64_t ticket_half_s;
 	char *config_file, *config_name; /* of the OpenSSL library; "" its defaults */
@@ -185,18 +175,18 @@ enum tls_setting {
 };
 enum param tls_setting_param(const struct rules *, enum tls_setting);
 /* diag_add() at the place where the parameter was set, beginning with its name. */
-void tls_complain(struct diag *, enum diag_level, const struct rules *, enum param,
-    const char *format, ...) __attribute__((format(printf, 5, 6)));
+void tls_complain(struct diag *, enum diag_level, const struct rules *, enum param, const char *format,
+    ...) __attribute__((format(printf, 5, 6)));
 
 /* "... expires in 3 days", or false if there is time. */
-bool tls_expiry_text(
-    const struct tlsproxy_conf *, const struct tlsproxy_cert *, int64_t now_s, struct buf *out);
+bool tls_expiry_text(const struct tlsproxy_conf *, const struct tlsproxy_cert *, int64_t now_s,
+    struct buf *out);
 
 /*
- * Where OpenSSL is needed at load (certs.c, context.c; none.c without it). tls_options_load: the
- * names in tls_ssl_options, tls_disable_workarounds, curves, digest, ticket cipher. tls_certs_load:
- * what the certificates say, with its complaints. tls_contexts_check: builds the contexts in a
- * child, so that keys are decoded there only, and brings its complaints back.
+ * Where OpenSSL is needed at load (certs.c, context.c; none.c without it). tls_options_load: the names in
+ * tls_ssl_options, tls_disable_workarounds, curves, digest, ticket cipher. tls_certs_load: what the
+ * certificates say, with its complaints. tls_contexts_check: builds the contexts in a child, so that
+ * keys are decoded there only, and brings its complaints back.
  */
 bool tls_available(void);
 void tls_default_ca(const char **file, const char **folder);

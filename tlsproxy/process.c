@@ -16,7 +16,7 @@
 #include "tlsproxy/crypto.h"
 
 #define LOG_PROGRAM "tlsproxy"
-#define TAKE_AT_ONCE                                                                            \
+#define TAKE_AT_ONCE \
 	8	     /* clients from one channel in one turn: leave some to the other processes \
 		      */
 #define SPARE_FDS 32 /* for everything that is not a client */

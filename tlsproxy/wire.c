@@ -10,7 +10,7 @@ static const uint8_t facts_magic[2] = { 'T', 1 };
 
 enum { REQUEST_STRESS = 1 };
 enum { FACTS_RESUMED = 1, FACTS_SNI_MATCHED = 2, FACTS_FLAGS = 3 };
-#define FACTS_FIXED                                                                   \
+#define FACTS_FIXED \
 	16 /* magic 2, length 2, outcome, certificate, flags, 0, bits 2, of 2, time 4 \
 	    */
 

@@ -8,30 +8,30 @@
 #include "policy/tune/tune.h"
 
 #define SITES_MAX 64
-#define NEEDED_HITS 20 /* labelled clients a list must have named before it is judged */
-#define UNKNOWN_MASS 5 /* refused recipients that are no slip of the pen any more */
+#define NEEDED_HITS 20           /* labelled clients a list must have named before it is judged */
+#define UNKNOWN_MASS 5           /* refused recipients that are no slip of the pen any more */
 #define RETURN_WINDOW_S (24 * 3600)
-#define HISTORY_PASSES 5 /* PASS OLD, over a day at least: a long history */
+#define HISTORY_PASSES 5         /* PASS OLD, over a day at least: a long history */
 
 enum label { UNLABELLED, GOOD, BAD, LABELS };
 
 /* One entry of a site list: DOMAIN[=FILTER][*WEIGHT]. */
 struct site {
-	char *text; /* DOMAIN[=FILTER] */
+	char *text;              /* DOMAIN[=FILTER] */
 	char *domain, *shown;
 	int weight;
-	int list; /* in the history; -1: never seen there */
+	int list;                /* in the history; -1: never seen there */
 	bool in_force;
 	bool allow;
 };
 struct sites {
 	struct site site[SITES_MAX];
 	size_t count;
-	char *text; /* the whole list */
+	char *text;              /* the whole list */
 	int64_t threshold;
 	void *scorer;
-	int *score;	  /* by pattern */
-	int *domain_list; /* list of each domain of the scorer; -1 */
+	int *score;              /* by pattern */
+	int *domain_list;        /* list of each domain of the scorer; -1 */
 };
 
 /* A share of a sample with its Wilson score interval at 95 %. */
@@ -42,39 +42,39 @@ struct share {
 struct share share_of(uint64_t hits, uint64_t of);
 
 struct code_figure {
-	uint64_t good, bad; /* clients */
-	bool believed;	    /* no error code */
+	uint64_t good, bad;      /* clients */
+	bool believed;           /* no error code */
 };
 struct figure {
 	const char *shown;
 	bool allow, in_force, reported;
 	uint64_t queries, hits, unique, decisive, errors;
-	struct share fp;     /* good clients it named (for an allow list: bad ones) */
-	struct share caught; /* bad clients it named (for an allow list: good ones) */
+	struct share fp;         /* good clients it named (for an allow list: bad ones) */
+	struct share caught;     /* bad clients it named (for an allow list: good ones) */
 	uint64_t labelled_hits;
 	char advice[64];
-	double stability;      /* -1: not worked out */
-	int weight, suggested; /* summed over its sites */
+	double stability;        /* -1: not worked out */
+	int weight, suggested;   /* summed over its sites */
 };
 
 struct fit {
 	bool done;
-	struct sites *all; /* in force, and lists seen besides */
+	struct sites *all;       /* in force, and lists seen besides */
 	int weight[SITES_MAX];
 	int64_t threshold;
 	double stability[SITES_MAX];
 	const char *verdict[SITES_MAX];
 	bool frozen[SITES_MAX];
-	uint64_t good, bad;	 /* examples */
+	uint64_t good, bad;      /* examples */
 	struct share fp, missed; /* on all examples */
 	struct share fp_before, missed_before;
-	struct share held_out; /* errors on examples not used for fitting */
-	char *text;	       /* the suggested list */
+	struct share held_out;   /* errors on examples not used for fitting */
+	char *text;              /* the suggested list */
 };
 
 struct change {
 	uint32_t client;
-	bool blocked; /* newly; else newly passed */
+	bool blocked;            /* newly; else newly passed */
 	enum label label;
 	int before, after;
 	uint32_t sessions;
@@ -102,13 +102,13 @@ struct analysis {
 	uint32_t log_end_s;
 	double days;
 	bool guessed_sites, guessed_threshold;
-	uint64_t *neighbours;	  /* bit set: networks from which mail was taken */
-	uint8_t *answer_trusted;  /* by answer: a high-trust allow list said so */
-	struct code_figure *code; /* by answer */
+	uint64_t *neighbours;            /* bit set: networks from which mail was taken */
+	uint8_t *answer_trusted;         /* by answer: a high-trust allow list said so */
+	struct code_figure *code;        /* by answer */
 	uint64_t labels[LABELS];
 	struct sites in_force;
 	struct figure figure[LISTS_MAX];
-	uint64_t both[LISTS_MAX][LISTS_MAX];	/* sessions */
+	uint64_t both[LISTS_MAX][LISTS_MAX]; /* sessions */
 	uint64_t histogram[LABELS][SCORE_BINS]; /* sessions by score in force */
 	struct fit fit;
 	struct what_if what_if;
@@ -142,7 +142,7 @@ void report_html(const struct analysis *, FILE *);
 /* Pieces the reports share. */
 int64_t free_queries_a_day(const char *domain); /* 0: no published limit known */
 const char *label_word(enum label);
-void put_day(FILE *, int64_t s); /* 2026-11-21 */
+void put_day(FILE *, int64_t s);                /* 2026-11-21 */
 /* Things a reader must know before believing a figure; fn is called once for each. */
 void caveats(const struct analysis *, void (*fn)(void *arg, const char *text), void *arg);
 

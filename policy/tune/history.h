@@ -2,9 +2,8 @@
  * policy/tune/history.h: what the logs said, folded as it is read.
  *
  * Three tables. Lists and the answers (list, A record) seen from them: as many as the site asks.
- * Patterns: distinct sets of answers. Clients: one fixed record each, with up to four patterns.
- * Sessions under way live in a fixed pool beside them, so an event is one look-up in memory that
- * stays warm.
+ * Patterns: distinct sets of answers. Clients: one fixed record each, with up to four patterns. Sessions
+ * under way live in a fixed pool beside them, so an event is one look-up in memory that stays warm.
  */
 #ifndef POLICY_TUNE_HISTORY_H
 #define POLICY_TUNE_HISTORY_H
@@ -16,8 +15,8 @@
 
 #define LISTS_MAX 64
 #define LIST_NAME_SIZE 256
-#define ANSWERS_MAX 4096 /* distinct (list, A record) pairs */
-#define PATTERN_MAX 32	 /* answers kept of one session */
+#define ANSWERS_MAX 4096        /* distinct (list, A record) pairs */
+#define PATTERN_MAX 32          /* answers kept of one session */
 #define LAG_WINDOW_S (24 * 3600)
 
 /* An address as a number: IPv4 stands in the mapped range, so order and prefixes are uniform. */
@@ -52,18 +51,18 @@ double histogram_quantile(const struct histogram *, double q); /* middle of the 
 
 struct list {
 	char name[LIST_NAME_SIZE];
-	uint64_t asked; /* sessions whose records say that it was asked */
+	uint64_t asked;        /* sessions whose records say that it was asked */
 	uint64_t timeouts, errors;
 	struct histogram latency_us;
-	struct histogram lag_s; /* passed unlisted, listed within a day: how much later */
+	struct histogram lag_s;   /* passed unlisted, listed within a day: how much later */
 };
 struct answer {
 	uint8_t list;
 	uint8_t ip[4];
-	uint64_t hits; /* sessions */
+	uint64_t hits;         /* sessions */
 };
 struct pattern {
-	uint64_t lists;	       /* bit set */
+	uint64_t lists;        /* bit set */
 	uint32_t hash, offset; /* of its answers in history.codes */
 	uint16_t count;
 	uint32_t sessions, blocked;
@@ -76,39 +75,28 @@ enum session_flag {
 	S_PIPELINING = 1 << 3,
 	S_NON_SMTP = 1 << 4,
 	S_BARE_NEWLINE = 1 << 5,
-	S_RANK = 1 << 6, /* the lists said no */
-	S_SOFT = 1 << 7, /* told to come back */
-	S_HARD = 1 << 8, /* a recipient was refused for good */
+	S_RANK = 1 << 6,       /* the lists said no */
+	S_SOFT = 1 << 7,       /* told to come back */
+	S_HARD = 1 << 8,       /* a recipient was refused for good */
 	S_ALLOW = 1 << 9,
 	S_DENY = 1 << 10,
 	S_PASS_OLD = 1 << 11,
 	S_PASS_NEW = 1 << 12,
 	S_HANGUP = 1 << 13,
 	S_BUSY = 1 << 14,
-	S_DROP = 1 << 15, /* known from a record; logs do not tell */
+	S_DROP = 1 << 15,      /* known from a record; logs do not tell */
 };
 #define S_DEEP (S_PIPELINING | S_NON_SMTP | S_BARE_NEWLINE)
 #define S_VIOLATION (S_PREGREET | S_DEEP)
-#define S_VERDICT                                                                              \
-	(S_VIOLATION | S_RANK | S_SOFT | S_HARD | S_ALLOW | S_DENY | S_PASS_OLD | S_PASS_NEW | \
-	    S_HANGUP | S_BUSY | S_DROP)
+#define S_VERDICT (S_VIOLATION | S_RANK | S_SOFT | S_HARD | S_ALLOW | S_DENY | S_PASS_OLD | S_PASS_NEW | \
+    S_HANGUP | S_BUSY | S_DROP)
 
 /* The words of the session record. */
-enum verdict {
-	V_PASS_OLD,
-	V_PASS_NEW,
-	V_ALLOW,
-	V_REJECT,
-	V_DROP,
-	V_HANGUP,
-	V_BUSY,
-	V_ERROR,
-	VERDICTS
-};
+enum verdict { V_PASS_OLD, V_PASS_NEW, V_ALLOW, V_REJECT, V_DROP, V_HANGUP, V_BUSY, V_ERROR, VERDICTS };
 extern const char *const verdict_words[VERDICTS];
 
 #define SLOTS 4
-#define CLIENT_WAITED 1 /* told to come back, not seen since */
+#define CLIENT_WAITED 1        /* told to come back, not seen since */
 #define CLIENT_RETURNED 2
 struct slot {
 	uint32_t pattern;
@@ -117,8 +105,8 @@ struct slot {
 struct client {
 	struct ipkey ip;
 	uint32_t first_s, last_s, soft_s, bad_s; /* bad_s: last offence */
-	uint32_t scored_s, scored_pattern; /* last session that passed after the lists were asked */
-	uint32_t asn;			   /* 0: not known */
+	uint32_t scored_s, scored_pattern;       /* last session that passed after the lists were asked */
+	uint32_t asn;                            /* 0: not known */
 	uint16_t sessions, pass_old, pass_new, pregreet, deep, ranked;
 	uint16_t delivered, spam, unknown, refused;
 	uint8_t flags, slots;
@@ -139,26 +127,24 @@ void history_free(struct history **);
 size_t history_bytes(const struct history *);
 
 /*
- * Who an event is about. Most events are about a client with a session under way, and those are
- * known by the text of their address, which saves reading it: history_know().
+ * Who an event is about. Most events are about a client with a session under way, and those are known
+ * by the text of their address, which saves reading it: history_know().
  */
 struct live;
 struct peer {
 	struct ipkey ip;
-	struct live *live; /* null: not looked for, or none; good until the next event */
+	struct live *live;    /* null: not looked for, or none; good until the next event */
 };
-/* The client whose IPv4 address has this text (at most 15 bytes, zeros behind), if it is under way.
- */
+/* The client whose IPv4 address has this text (at most 15 bytes, zeros behind), if it is under way. */
 bool history_know(const struct history *, const uint64_t text[2], struct peer *out);
 
 /* Events, in any order that logs have. Times are Unix microseconds. */
 void history_connect(struct history *, const struct peer *, uint16_t port, int64_t now_us);
-void history_event(
-    struct history *, const struct peer *, uint16_t port, unsigned flags, int64_t now_us);
+void history_event(struct history *, const struct peer *, uint16_t port, unsigned flags, int64_t now_us);
 void history_disconnect(struct history *, const struct peer *, uint16_t port, int64_t now_us);
 /* list: history_list(); -1 is ignored. */
-void history_answer(
-    struct history *, const struct peer *, int list, const uint8_t code[4], int64_t now_us);
+void history_answer(struct history *, const struct peer *, int list, const uint8_t code[4],
+    int64_t now_us);
 
 /* One whole session at once. answers: history_code() numbers; asked: bit set of lists. */
 struct whole {
@@ -185,9 +171,9 @@ void history_rank(struct history *, int64_t rank);
 void history_finish(struct history *);
 
 struct history {
-	struct list *lists; /* LISTS_MAX */
+	struct list *lists;              /* LISTS_MAX */
 	size_t list_count;
-	struct answer *answers; /* ANSWERS_MAX */
+	struct answer *answers;          /* ANSWERS_MAX */
 	size_t answer_count;
 	struct pattern *patterns;
 	size_t pattern_count, pattern_size;
@@ -199,7 +185,7 @@ struct history {
 	uint64_t verdicts[VERDICTS];
 	int64_t first_s, last_s, rank_min;
 	struct timeline timeline;
-	struct history_tables *tables; /* private: indexes, chunks, sessions under way */
+	struct history_tables *tables;   /* private: indexes, chunks, sessions under way */
 };
 struct client *client_at(const struct history *, size_t index);
 

@@ -1,6 +1,6 @@
 /*
- * policy/tune/scan.h: from bytes to events. Strict from the left: what a client wrote comes after
- * the fields read here and is never looked at.
+ * policy/tune/scan.h: from bytes to events. Strict from the left: what a client wrote comes after the
+ * fields read here and is never looked at.
  */
 #ifndef POLICY_TUNE_SCAN_H
 #define POLICY_TUNE_SCAN_H
@@ -77,10 +77,9 @@ take_ip4(struct cursor *c, uint32_t *out)
 }
 /* An address up to one of ']' and ' ', as stop says; 16 bytes behind the line must be readable. */
 bool take_peer(const struct history *, struct cursor *, char stop, struct peer *out);
-bool take_endpoint(
-    const struct history *, struct cursor *, struct peer *out, uint16_t *port); /* [ADDRESS]:PORT */
-bool take_date(struct cursor *, int64_t *day); /* 2026-11-21, days since 1970 */
-bool take_iso(struct cursor *, int64_t *us);   /* 2026-11-21T01:02:03[.5](Z|+hh:mm) */
+bool take_endpoint(const struct history *, struct cursor *, struct peer *out, uint16_t *port); /* [ADDRESS]:PORT */
+bool take_date(struct cursor *, int64_t *day);                     /* 2026-11-21, days since 1970 */
+bool take_iso(struct cursor *, int64_t *us);                       /* 2026-11-21T01:02:03[.5](Z|+hh:mm) */
 /* Moves to the first of these bytes. */
 static inline bool
 find_char(struct cursor *c, char what)
@@ -110,14 +109,13 @@ same_text(const char *a, const char *b, size_t len)
 	return (differ | (x ^ y)) == 0;
 }
 
-/* Messages accepted by Postfix: queue id → client. A fixed table; what is not seen again is
- * forgotten. */
+/* Messages accepted by Postfix: queue id → client. A fixed table; what is not seen again is forgotten. */
 #define QUEUE_SETS 16384
 #define QUEUE_WAYS 4
 struct queue_entry {
 	uint64_t id;
 	uint32_t client1; /* index + 1 */
-	uint32_t at;	  /* ticks of use */
+	uint32_t at;      /* ticks of use */
 };
 
 struct tune {
@@ -129,9 +127,9 @@ struct tune {
 		size_t len;
 		int64_t us;
 		int64_t last_day_of_year; /* dates without a year: */
-		int year;		  /* 0: not known yet */
+		int year;                 /* 0: not known yet */
 	} stamp, stamp_before;
-	bool stamp_moved; /* by the line at hand: an odd line moves nothing */
+	bool stamp_moved;         /* by the line at hand: an odd line moves nothing */
 	char host[256];
 	size_t host_len;
 	int64_t now_s, zone_hour, zone_offset_s;
@@ -141,7 +139,7 @@ struct tune {
 	/* "bl.example as 127.0.0.2": the same few ends of lines come again and again */
 	struct tail {
 		char text[96];
-		uint8_t len; /* 0: free */
+		uint8_t len;          /* 0: free */
 		uint8_t code[4];
 		int list;
 	} tail[256];
@@ -159,14 +157,7 @@ enum scan_result { SCAN_FINE, SCAN_ODD };
 /* The time at the left, moved behind it and one space. */
 enum scan_result scan_stamp(struct tune *, struct cursor *);
 /* A message of one of Postfix's programs. */
-enum program {
-	PROGRAM_OTHER,
-	PROGRAM_POSTSCREEN,
-	PROGRAM_DNSBLOG,
-	PROGRAM_SMTPD,
-	PROGRAM_CLEANUP,
-	PROGRAM_QMGR
-};
+enum program { PROGRAM_OTHER, PROGRAM_POSTSCREEN, PROGRAM_DNSBLOG, PROGRAM_SMTPD, PROGRAM_CLEANUP, PROGRAM_QMGR };
 enum scan_result scan_message(struct tune *, enum program, struct cursor *);
 enum scan_result scan_record(struct tune *, const char *p, size_t len);
 

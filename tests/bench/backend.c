@@ -1,6 +1,6 @@
 /*
- * backend SOCKET: the lightest `pass` service: takes the descriptor and the attributes, greets,
- * answers every line with 250 and QUIT with 221. One process, for both sides of a comparison.
+ * backend SOCKET: the lightest `pass` service: takes the descriptor and the attributes, greets, answers
+ * every line with 250 and QUIT with 221. One process, for both sides of a comparison.
  */
 #include "config.h"
 

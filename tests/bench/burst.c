@@ -4,10 +4,10 @@
  *	burst [-n CLIENTS] [-c AT-ONCE] [-r PER-SECOND] [-b FIRST] [-w LIMIT-S] [-h] ADDRESS PORT
  *
  * FIRST is the offset of the first source address into 127/8. A client waits for the end of the
- * greeting, says QUIT and waits for the close. With -h it only holds: when every client has its
- *first greeting line, "held N" is printed and the connections stay until the program is killed.
- * Prints: greeted N refused N failed N seconds S median_ms M p99_ms P (time from connect to the
- *last greeting line).
+ * greeting, says QUIT and waits for the close. With -h it only holds: when every client has its first
+ * greeting line, "held N" is printed and the connections stay until the program is killed.
+ * Prints: greeted N refused N failed N seconds S median_ms M p99_ms P (time from connect to the last
+ * greeting line).
  */
 #include "config.h"
 

@@ -1,6 +1,6 @@
 /*
- * How fast the lists are asked. Prints questions a second, our CPU a question, and how many were
- * lost. usage: dnsbl_bench ADDR:PORT CLIENTS CLIENTS-AT-ONCE DOMAIN...
+ * How fast the lists are asked. Prints questions a second, our CPU a question, and how many were lost.
+ * usage: dnsbl_bench ADDR:PORT CLIENTS CLIENTS-AT-ONCE DOMAIN...
  */
 #include "config.h"
 

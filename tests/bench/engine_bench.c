@@ -1,6 +1,6 @@
 /*
- * The SMTP engine: processor time a command (the client's part not counted), memory of a session,
- * and what many idle sessions cost while a few bytes drip in.
+ * The SMTP engine: processor time a command (the client's part not counted), memory of a session, and what many idle
+ * sessions cost while a few bytes drip in.
  *
  * usage: engine_bench [SESSIONS]: held at once (10000)
  */

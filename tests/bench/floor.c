@@ -1,7 +1,7 @@
 /*
  * floor ADDRESS PORT SOCKET: the least that a hand-off can cost. Passes every client to the `pass`
- * service at SOCKET at once: one accept, one connect, one descriptor, one attribute list, two
- * closes. Decides nothing, logs nothing. Also serves tests as the smallest sender of that protocol.
+ * service at SOCKET at once: one accept, one connect, one descriptor, one attribute list, two closes.
+ * Decides nothing, logs nothing. Also serves tests as the smallest sender of that protocol.
  */
 #include "config.h"
 

@@ -1,6 +1,6 @@
 /*
- * Answers from the name server: first byte chooses the question, the rest is the packet. Half of
- * the inputs get the right question put in, so that the parser behind it is reached.
+ * Answers from the name server: first byte chooses the question, the rest is the packet. Half of the
+ * inputs get the right question put in, so that the parser behind it is reached.
  */
 #include "config.h"
 

@@ -1,11 +1,10 @@
 /*
- * A whole session, driven through a socket pair, without waiting: whatever a client sends and
- * however it is split, it hears only well-formed reply lines, the session ends, and nothing of it
- * is left.
+ * A whole session, driven through a socket pair, without waiting: whatever a client sends and however it is
+ * split, it hears only well-formed reply lines, the session ends, and nothing of it is left.
  *
- * The first byte chooses the configuration. Of the others, some stand for events and all else is
- * what the client sends: FE ends a packet, FD the time limit of the state is reached, FC the client
- * closes its sending direction, FB the session has lasted too long, FA the client stops reading.
+ * The first byte chooses the configuration. Of the others, some stand for events and all else is what the
+ * client sends: FE ends a packet, FD the time limit of the state is reached, FC the client closes its sending
+ * direction, FB the session has lasted too long, FA the client stops reading.
  */
 #include "config.h"
 

@@ -1,5 +1,4 @@
-/* However a stream is split into packets, the same lines come out of it, and nothing is kept beyond
- * the limit. */
+/* However a stream is split into packets, the same lines come out of it, and nothing is kept beyond the limit. */
 #include "config.h"
 
 #include <stdlib.h>

@@ -1,5 +1,4 @@
-/* A PROXY header is complete at one length only: each shorter beginning asks for more, what follows
- * changes nothing. */
+/* A PROXY header is complete at one length only: each shorter beginning asks for more, what follows changes nothing. */
 #include "config.h"
 
 #include <stdlib.h>

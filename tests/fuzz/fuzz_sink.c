@@ -1,6 +1,6 @@
 /*
- * The demo backend's parsers. The first byte is the size of the pieces the content comes in:
- * whatever the pieces, the outcome is that of the whole.
+ * The demo backend's parsers. The first byte is the size of the pieces the content comes in: whatever
+ * the pieces, the outcome is that of the whole.
  */
 #include "config.h"
 

@@ -1,14 +1,13 @@
 /*
- * A screen worker without a process, listeners, lists or memory, for tests and fuzzers of sessions:
- * its clients are ends of socket pairs.
+ * A screen worker without a process, listeners, lists or memory, for tests and fuzzers of sessions: its
+ * clients are ends of socket pairs.
  */
 #ifndef TESTS_FAKE_WORKER_H
 #define TESTS_FAKE_WORKER_H
 
 #include "screen/worker.h"
 
-/* Overrides over a small configuration of its own; aborts with the diagnostics if they are wrong.
- */
+/* Overrides over a small configuration of its own; aborts with the diagnostics if they are wrong. */
 struct worker *fake_worker_new(const struct rules_override *, size_t count);
 void fake_worker_free(struct worker **);
 

@@ -3,22 +3,26 @@
  *
  *	play SCRIPTS CONFIG ADDRESS:PORT FOLDER
  *
- * Runs every script of SCRIPTS meant for CONFIG against the server, each in a process and from a
- *client address of its own, and writes what was said to FOLDER/NAME. Prints "NAME CLIENT-ADDRESS"
- *for each. The differential tests compare two servers this way; times, ports and addresses of the
- *server are not in it.
+ * Runs every script of SCRIPTS meant for CONFIG against the server, each in a process and from a client
+ * address of its own, and writes what was said to FOLDER/NAME. Prints "NAME CLIENT-ADDRESS" for each. The
+ * differential tests compare two servers this way; times, ports and addresses of the server are not in it.
  *
- * SCRIPTS:	script NAME CONFIG	begins a script; its steps follow, indented, one a line; #
- *comments from ADDRESS		the client address; otherwise one of 127.1.0.0/16. First or not at
- *all, like: as ADDRESS		whom a PROXY header makes of it: printed instead greet
- *read until a line that begins with "220 " > TEXT			send TEXT and CRLF, read one
- *reply ! TEXT			send TEXT as it is: \r \n \t \\ \0 and \xHH as in C . TEXT
- *the same, byte by byte, with a moment between them many COUNT TEXT		send TEXT so many
- *times read COUNT		read so many replies line			read one line pause
- *MS half			close our sending direction reset			close with
- *RST close			close again			connect once more from the same
- *address After the last step the server has two seconds to close: "closed" or "still open" is
- *written.
+ * SCRIPTS:	script NAME CONFIG	begins a script; its steps follow, indented, one a line; # comments
+ *		from ADDRESS		the client address; otherwise one of 127.1.0.0/16. First or not at all, like:
+ *		as ADDRESS		whom a PROXY header makes of it: printed instead
+ *		greet			read until a line that begins with "220 "
+ *		> TEXT			send TEXT and CRLF, read one reply
+ *		! TEXT			send TEXT as it is: \r \n \t \\ \0 and \xHH as in C
+ *		. TEXT			the same, byte by byte, with a moment between them
+ *		many COUNT TEXT		send TEXT so many times
+ *		read COUNT		read so many replies
+ *		line			read one line
+ *		pause MS
+ *		half			close our sending direction
+ *		reset			close with RST
+ *		close			close
+ *		again			connect once more from the same address
+ * After the last step the server has two seconds to close: "closed" or "still open" is written.
  */
 #include "config.h"
 #include <arpa/inet.h>

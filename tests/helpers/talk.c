@@ -3,10 +3,13 @@
  *
  *	talk [-q] [-s SOURCE] [-w LIMIT-MS] ADDRESS:PORT|/SOCKET STEP...
  *
- * Steps:	220		read one reply, all its lines; the code must match ('.' is any
- *digit) 220-		read one line that begins so has TEXT	the last reply holds TEXT > TEXT
- *send TEXT and CRLF ! TEXT		send TEXT as it is; \r \n \t \0 \\ as in C sleep SECONDS tls
- *start TLS here (no certificate is verified)
+ * Steps:	220		read one reply, all its lines; the code must match ('.' is any digit)
+ *		220-		read one line that begins so
+ *		has TEXT	the last reply holds TEXT
+ *		> TEXT		send TEXT and CRLF
+ *		! TEXT		send TEXT as it is; \r \n \t \0 \\ as in C
+ *		sleep SECONDS
+ *		tls		start TLS here (no certificate is verified)
  *		eof		the server closes; what it says before is shown
  *		close		close
  * Prints what both sides said with the seconds since the connect. Exit 0 if every step went as

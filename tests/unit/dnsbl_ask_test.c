@@ -1,5 +1,4 @@
-/* One process's resolver against a server in the same loop: joint questions, cancelling, memory,
- * guards. */
+/* One process's resolver against a server in the same loop: joint questions, cancelling, memory, guards. */
 #include "config.h"
 
 #include <arpa/inet.h>

@@ -1,5 +1,4 @@
-/* policy/spf.c, pools.c, dns.c: from SPF records to address sets, against a real authoritative
- * server. */
+/* policy/spf.c, pools.c, dns.c: from SPF records to address sets, against a real authoritative server. */
 #include "config.h"
 
 #include <atf-c.h>
@@ -92,8 +91,7 @@ ATF_TC_BODY(terms, tc)
 }
 
 /*
- * A private nsd with this zone. A domain a line: what it is expected to become stands beside it
- * below.
+ * A private nsd with this zone. A domain a line: what it is expected to become stands beside it below.
  */
 static const char zone[] =
     "$ORIGIN t.\n$TTL 600\n"
@@ -140,8 +138,7 @@ write_zone(void)
 	fputs(zone, f);
 	for (int i = 0; i < 11; i++)
 		fprintf(f, "manymx MX %d mx1.t.\n", i);
-	/* 900 networks in one record of many strings: 20 kB, over TCP only, and more than we take.
-	 */
+	/* 900 networks in one record of many strings: 20 kB, over TCP only, and more than we take. */
 	fprintf(f, "huge TXT \"v=spf1\"");
 	for (int i = 0; i < 900; i++)
 		fprintf(f, " \" ip4:198.51.%d.%d/32\"", 100 + i / 250, i % 250);

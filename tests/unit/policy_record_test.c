@@ -101,8 +101,7 @@ ATF_TC_BODY(kept_until_every_enabled_check_is_long_expired, tc)
 		{ { { NOW, 1, 1, 1, 1 } }, ALL, true },
 		{ { { NOW - WEEK, 1, 1, 1, 1 } }, ALL, true },
 		{ { { NOW - WEEK - 1, 1, 1, 1, 1 } }, ALL, false },
-		/* The deep passes still stand: postscreen's code drops this one, its manual keeps
-		   it. */
+		/* The deep passes still stand: postscreen's code drops this one, its manual keeps it. */
 		{ { { 5, 5, NOW + 9, 0, 0 } }, ALL, true },
 		{ { { 5, 5, NOW + 9, 0, 0 } }, CHECKS_EARLY, false },
 		{ { { 5, 5, NOW + 9, 0, 0 } }, 0, true },

@@ -181,8 +181,7 @@ ATF_TC_BODY(another_host_may_know_the_client, tc)
 	ATF_CHECK_EQ(conclude(&w).pass, PASS_NONE);
 	CHECK_STAMPS(w, 1086400, 1003600, 3592000, 3592000, 3592000);
 
-	/* Only the lists are left: the pause ends with their answers, and the client is no longer
-	 * new. */
+	/* Only the lists are left: the pause ends with their answers, and the client is no longer new. */
 	w = world(ALL);
 	begin(&w, NULL);
 	ATF_CHECK(!screening_recall(&w.s, &w.rules, &w.stamps, &some, NOW));

@@ -1,5 +1,4 @@
-/* policy/share.c: sharing records through a real Redis server, and through servers that misbehave.
- */
+/* policy/share.c: sharing records through a real Redis server, and through servers that misbehave. */
 #include "config.h"
 
 #include <atf-c.h>

@@ -46,8 +46,7 @@ now_s(void)
 	return time(NULL);
 }
 
-/* A writer and one reader, each in a process of its own as in life: here the writer is the parent.
- */
+/* A writer and one reader, each in a process of its own as in life: here the writer is the parent. */
 struct house {
 	struct loop *loop;
 	struct store_writer *writer;
@@ -117,8 +116,8 @@ logged(struct house *h, const char *text)
 }
 
 /*
- * Runs fn in a child that has closed what it inherited but its feed, as a worker does. Returns its
- * exit code; 100 + number for a signal.
+ * Runs fn in a child that has closed what it inherited but its feed, as a worker does. Returns its exit
+ * code; 100 + number for a signal.
  */
 static int
 in_worker(struct house *h, int (*fn)(struct store_reader *))
@@ -611,9 +610,8 @@ ATF_TC_BODY(a_stuck_writer_does_not_hold_up_a_worker, tc)
 }
 
 /*
- * kill -9, 40 rounds. The writer's process takes records in order; a reader of ours sees how far
- * they are committed; after the kill nothing of that may be missing, and all five stamps of a
- * record agree.
+ * kill -9, 40 rounds. The writer's process takes records in order; a reader of ours sees how far they
+ * are committed; after the kill nothing of that may be missing, and all five stamps of a record agree.
  */
 static void __attribute__((noreturn)) write_until_killed(uint32_t from)
 {

@@ -26,8 +26,7 @@ ATF_TC_WITHOUT_HEAD(lines);
 ATF_TC_BODY(lines, tc)
 {
 	(void)tc;
-	/* D: CR LF, B: bare LF, L: too long, M: unfinished; each followed by the line in brackets.
-	 */
+	/* D: CR LF, B: bare LF, L: too long, M: unfinished; each followed by the line in brackets. */
 	static const struct {
 		struct span in;
 		uint32_t limit;
