@@ -109,7 +109,10 @@ policy_rules_load(
 		if (out->ttl_s[i] < out->ignored_ttl_s)
 			out->ignored_ttl_s = out->ttl_s[i];
 	}
-	if (dnsbl_domains == 0)
+	/* Local signals vote too, without any list. */
+	if (dnsbl_domains > 0)
+		out->enabled |= CHECK_BIT(CHECK_DNSBL);
+	else
 		out->enabled &= (uint8_t)~CHECK_BIT(CHECK_DNSBL);
 	out->denylist_action = load_action(rules, P_postscreen_denylist_action, diag);
 	load_shadow(out, rules, diag);

@@ -243,7 +243,7 @@ store_line_parse(struct span line, struct addr *client, struct record *record, c
 	struct span key = span_token(&rest, " \t\r\n");
 	struct span value = span_trim(rest);
 
-	if (key.len == 0 || span_is(key, STORE_SWEPT_KEY))
+	if (key.len == 0 || span_is_nocase(key, STORE_SWEPT_KEY))
 		return STORE_LINE_SKIPPED;
 	if (!addr_parse(client, key.p, key.len)) {
 		*why = "not an address";

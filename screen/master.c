@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "screen/console.h"
+#include "screen/filewatch.h"
 #include "screen/listen.h"
 #include "screen/mailbox.h"
 #include "screen/master.h"
@@ -70,6 +71,7 @@ struct master {
 	struct shared *shared;
 	struct store_writer *store;
 	struct tlscare *care;
+	struct filewatch *files;
 	struct sinkhole *sink;
 	struct spawner *spawner;
 	struct console *console;
@@ -503,6 +505,7 @@ take_charge(struct generation *g)
 	m->begun = NULL;
 	console_follow(m->console, g->snap);
 	tlscare_serve(m->care, g->snap);
+	filewatch_follow(m->files, g->snap->rules);
 	announce(m, g->snap);
 	if (before == NULL)
 		return;
@@ -753,7 +756,7 @@ on_hup(int signo, short what, void *arg)
 
 /*
  * New workers are needed for the same configuration: the store's file is a new one and only they can open it, or a
- * certificate was replaced.
+ * certificate, a feed or an MMDB file was replaced.
  */
 static void
 renew_workers(void *arg)
@@ -782,7 +785,8 @@ drain_all(struct master *m)
 	struct generation *serving = m->serving, *begun = m->begun;
 
 	m->stopping = true;
-	tlscare_free(&m->care); /* the snapshot it looks after goes */
+	tlscare_free(&m->care); /* the snapshot they look after goes */
+	filewatch_free(&m->files);
 	notify("STOPPING=1\n");
 	close_unused_listeners(m, NULL);
 	m->serving = m->begun = NULL;
@@ -910,6 +914,7 @@ open_shop(struct master *m, struct snapshot *snap)
 	}
 	m->care = tlscare_new(m->loop, renew_workers, m);
 	tlscare_serve(m->care, snap);
+	m->files = filewatch_new(m->loop, renew_workers, m);
 	m->spawner = spawner_new((size_t)rules_number(snap->rules, P_gatehouse_spawn_limit));
 	raise_limits(snap);
 	m->console = console_new(m);
@@ -950,6 +955,7 @@ master_main(const struct master_start *start)
 	spawner_free(&m.spawner);
 	store_writer_free(&m.store);
 	tlscare_free(&m.care);
+	filewatch_free(&m.files);
 	close_unused_listeners(&m, NULL);
 	shared_free(&m.shared);
 	loop_free(&m.loop);

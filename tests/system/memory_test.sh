@@ -49,6 +49,11 @@ twice_known()
 	[ "$(count "$log" 'PASS OLD \[127\.1\.6\.1\]')" = 2 ]
 }
 
+postmap()
+{
+	LD_LIBRARY_PATH=$(postfix_libraries) "$real/postfix/usr/sbin/postmap" -c "$work/postfix/conf" "$@"
+}
+
 system_case from_postfix
 from_postfix_body()
 {
@@ -56,7 +61,12 @@ from_postfix_body()
 	gatehouse_config </dev/null
 	later=$(($(date +%s) + 86400))
 	printf '127.1.6.2\t%s\n127.1.6.3\t%s\n_LAST_CACHE_CLEANUP_COMPLETED_\t1700000000\n' \
-	    "$later;1;1;1;1" "$((later - 100));5;1;1;1" >export
+	    "$later;1;1;1;1" "$((later - 100));5;1;1;1" >postscreen_cache
+	# Through a real postscreen cache: what Postfix keeps, as its own postmap prints it.
+	postfix_make </dev/null
+	postmap btree:postscreen_cache || atf_fail "postmap"
+	postmap -s btree:postscreen_cache >export || atf_fail "postmap -s"
+	rm postscreen_cache postscreen_cache.db
 	atf_check -o match:'^2 records imported' sh -c "'$build/gatehousectl' -c '$work/conf' cache import <export"
 	gatehouse_start
 	visit 127.1.6.2
@@ -69,6 +79,11 @@ from_postfix_body()
 	atf_check -s exit:1 -e match:'not in the cache' "$build/gatehousectl" -c "$work/conf" cache get 127.1.6.4
 	atf_check -o match:"^127.1.6.2	$later;1;1;1;1\$" -o match:"^127.1.6.3	" "$build/gatehousectl" -c "$work/conf" cache export
 	atf_check -o match:'"records":2,' "$build/gatehousectl" -c "$work/conf" --json cache stats
+	# And back: postmap takes what export prints.
+	"$build/gatehousectl" -c "$work/conf" cache export >postscreen_cache
+	postmap btree:postscreen_cache || atf_fail "postmap does not take the export"
+	atf_check -o inline:"$later;1;1;1;1\\n" sh -c "LD_LIBRARY_PATH=$(postfix_libraries) \
+	    '$real/postfix/usr/sbin/postmap' -c '$work/postfix/conf' -q 127.1.6.2 btree:postscreen_cache"
 	atf_check -s exit:1 -o match:'^0 records' -e match:'line 1: not an address' \
 	    sh -c "echo junk | '$build/gatehousectl' -c '$work/conf' cache import"
 	gatehouse_stop

@@ -450,11 +450,47 @@ given_sockets_body()
 	gatehouse_stop
 }
 
+# A feed that is replaced counts from then on, without anybody's doing.
+system_case replaced_feed
+replaced_feed_body()
+{
+	setup
+	echo '198.51.100.0/24' >feed
+	gatehouse_config <<-END
+	gatehouse_listen = { $addr:2525, proxy=yes }
+	gatehouse_proxy_networks = 127.0.0.0/8
+	gatehouse_score_rules = cidr:$work/feed*2
+	postscreen_dnsbl_threshold = 2
+	postscreen_dnsbl_action = enforce
+	END
+	gatehouse_start
+	feed_refuses 198.51.100.1
+	feed_passes 203.0.113.1
+	: >ready
+	echo '203.0.113.0/24' >feed.new
+	mv feed.new feed
+	wait_for 15 grep -q '^READY=1' ready || atf_fail "the new feed was not taken up"
+	feed_refuses 203.0.113.2
+	feed_passes 198.51.100.2
+	gatehouse_stop
+}
+
+feed_refuses() # CLIENT
+{
+	atf_check -o ignore talk -s 127.1.20.1 "$addr:2525" "> PROXY TCP4 $1 192.0.2.1 4711 25" 220 '> HELO c.example' 250 \
+	    '> MAIL FROM:<a@b.example>' 250 '> RCPT TO:<c@d.example>' 550 'has blocked using cidr:feed' '> QUIT' 221 eof
+}
+
+feed_passes() # CLIENT
+{
+	atf_check -o ignore talk -s 127.1.20.1 "$addr:2525" "> PROXY TCP4 $1 192.0.2.1 4711 25" 220 '> QUIT' 221 eof
+}
+
 atf_init_test_cases()
 {
 	local c
 	for c in mail_to_postfix pregreet listed access_list config_errors reload backend_missing dns_slow dns_lies \
-	    corrupt_store full_disk descriptors worker_killed ipv6 stops given_sockets; do
+	    corrupt_store full_disk descriptors worker_killed ipv6 stops given_sockets replaced_feed; do
 		atf_add_test_case $c
 	done
 }
