@@ -79,6 +79,7 @@ load_server(struct backend *b, struct span text, const struct rules *rules, stru
 		return;
 	}
 	*colon = '\0';
+	b->named = true;
 	int error = getaddrinfo(name, colon + 1, &hints, &found);
 	if (error != 0) {
 		complain(rules, diag, "%s: %s", name, gai_strerror(error));
@@ -142,6 +143,28 @@ backend_load(struct backend *b, const struct rules *rules, struct diag *diag)
 	struct span list = span_of(rest), part;
 	while ((part = span_token(&list, ", \t\r\n")).len > 0)
 		load_server(b, part, rules, diag);
+}
+
+static bool
+has_server(const struct backend *b, const struct endpoint *server)
+{
+	for (size_t i = 0; i < b->server_count; i++)
+		if (b->servers[i].port == server->port &&
+		    addr_equal(&b->servers[i].addr, &server->addr))
+			return true;
+	return false;
+}
+
+bool
+backend_same_servers(const struct backend *a, const struct backend *b)
+{
+	for (size_t i = 0; i < a->server_count; i++)
+		if (!has_server(b, &a->servers[i]))
+			return false;
+	for (size_t i = 0; i < b->server_count; i++)
+		if (!has_server(a, &b->servers[i]))
+			return false;
+	return true;
 }
 
 void

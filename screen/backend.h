@@ -33,11 +33,14 @@ struct backend {
 	char *command; /* SPAWN: for the shell */
 	struct endpoint servers[BACKEND_SERVERS_MAX];
 	size_t server_count;
+	bool named; /* at least one was given by name */
 };
 
 /* From gatehouse_backend; errors go to diag at that parameter's place. */
 void backend_load(struct backend *, const struct rules *, struct diag *);
 void backend_fini(struct backend *);
+/* The same addresses, in whatever order. */
+bool backend_same_servers(const struct backend *, const struct backend *);
 
 /* Takes the client's own socket; the others are relayed to. */
 bool backend_takes_sockets(const struct backend *);

@@ -23,6 +23,7 @@
 #include "screen/listen.h"
 #include "screen/mailbox.h"
 #include "screen/master.h"
+#include "screen/namewatch.h"
 #include "screen/notify.h"
 #include "screen/orders.h"
 #include "screen/shared.h"
@@ -72,6 +73,7 @@ struct master {
 	struct store_writer *store;
 	struct tlscare *care;
 	struct filewatch *files;
+	struct namewatch *names;
 	struct sinkhole *sink;
 	struct spawner *spawner;
 	struct console *console;
@@ -506,6 +508,7 @@ take_charge(struct generation *g)
 	console_follow(m->console, g->snap);
 	tlscare_serve(m->care, g->snap);
 	filewatch_follow(m->files, g->snap->rules);
+	namewatch_follow(m->names, g->snap);
 	announce(m, g->snap);
 	if (before == NULL)
 		return;
@@ -668,7 +671,8 @@ on_child(int signo, short what, void *arg)
 			seat = find_seat(g, pid);
 		if (seat != NULL)
 			bury(seat, status);
-		else if (spawner_child_died(m->spawner, pid))
+		else if (spawner_child_died(m->spawner, pid) ||
+			 namewatch_child_died(m->names, pid, status))
 			continue;
 		else if (m->sink != NULL)
 			sinkhole_child_died(m->sink, pid, status);
@@ -756,7 +760,7 @@ on_hup(int signo, short what, void *arg)
 
 /*
  * New workers are needed for the same configuration: the store's file is a new one and only they can open it, or a
- * certificate, a feed or an MMDB file was replaced.
+ * certificate, a feed or an MMDB file was replaced, or the backend's name stands for other addresses.
  */
 static void
 renew_workers(void *arg)
@@ -787,6 +791,7 @@ drain_all(struct master *m)
 	m->stopping = true;
 	tlscare_free(&m->care); /* the snapshot they look after goes */
 	filewatch_free(&m->files);
+	namewatch_free(&m->names);
 	notify("STOPPING=1\n");
 	close_unused_listeners(m, NULL);
 	m->serving = m->begun = NULL;
@@ -915,6 +920,7 @@ open_shop(struct master *m, struct snapshot *snap)
 	m->care = tlscare_new(m->loop, renew_workers, m);
 	tlscare_serve(m->care, snap);
 	m->files = filewatch_new(m->loop, renew_workers, m);
+	m->names = namewatch_new(m->loop, renew_workers, m);
 	m->spawner = spawner_new((size_t)rules_number(snap->rules, P_gatehouse_spawn_limit));
 	raise_limits(snap);
 	m->console = console_new(m);
@@ -956,6 +962,7 @@ master_main(const struct master_start *start)
 	store_writer_free(&m.store);
 	tlscare_free(&m.care);
 	filewatch_free(&m.files);
+	namewatch_free(&m.names);
 	close_unused_listeners(&m, NULL);
 	shared_free(&m.shared);
 	loop_free(&m.loop);

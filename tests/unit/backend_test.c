@@ -125,8 +125,26 @@ ATF_TC_BODY(promises, tc)
 	}
 }
 
+ATF_TC_WITHOUT_HEAD(same_servers);
+ATF_TC_BODY(same_servers, tc)
+{
+	const struct endpoint a = client("192.0.2.1:25", "192.0.2.2:25").peer,
+			      b = client("192.0.2.1:25", "192.0.2.2:25").local,
+			      other_port = client("192.0.2.1:26", "192.0.2.2:25").peer;
+	const struct backend ab = { .servers = { a, b }, .server_count = 2 },
+			     ba = { .servers = { b, a }, .server_count = 2 },
+			     just_a = { .servers = { a }, .server_count = 1 },
+			     ported = { .servers = { other_port, b }, .server_count = 2 };
+
+	ATF_CHECK(backend_same_servers(&ab, &ba));
+	ATF_CHECK(!backend_same_servers(&ab, &just_a));
+	ATF_CHECK(!backend_same_servers(&just_a, &ab));
+	ATF_CHECK(!backend_same_servers(&ab, &ported));
+}
+
 ATF_TP_ADD_TCS(tp)
 {
+	ATF_TP_ADD_TC(tp, same_servers);
 	ATF_TP_ADD_TC(tp, replies);
 	ATF_TP_ADD_TC(tp, headers);
 	ATF_TP_ADD_TC(tp, promises);
