@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -83,11 +84,14 @@ become_sink(const struct sinkhole *sh)
 	snprintf(number, sizeof number, "%d", sh->listen_fd);
 	signal(SIGINT, SIG_IGN); /* Ctrl-C is the master's business */
 	signal(SIGHUP, SIG_IGN);
-	if (!jail_drop(sh->user, err, sizeof err))
+	if (!jail_drop(sh->user, err, sizeof err)) {
 		log_fatal("%s: %s", PROGRAM, err);
-	else
+	} else {
+		/* A master that is killed takes it along. After the drop: that clears it. */
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
 		execl(sh->program, PROGRAM, "-l", number, sh->dir, (char *)NULL);
-	log_fatal("cannot start %s: %s", sh->program, strerror(errno));
+		log_fatal("cannot start %s: %s", sh->program, strerror(errno));
+	}
 	log_flush();
 	_exit(EXIT_FAILURE);
 }

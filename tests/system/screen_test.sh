@@ -450,6 +450,37 @@ given_sockets_body()
 	gatehouse_stop
 }
 
+# A master that is killed: its children end with what they hold, the port is free, and what was learned is kept.
+system_case master_killed
+master_killed_body()
+{
+	local round old
+	setup
+	gatehouse_config </dev/null
+	for round in 1 2 3; do
+		gatehouse_start
+		atf_check -o ignore talk -s "127.1.22.$round" "$addr:2525" 220 '> QUIT' 221 eof
+		sleep 1.2 # a commit is owed within a second
+		old=$(pgrep -P "$(pid_of gatehouse)" | tr '\n' ' ')
+		kill -9 "$(pid_of gatehouse)"
+		wait_for 5 all_stopped $old || atf_fail "children of a dead master are still there"
+	done
+	gatehouse_start
+	for round in 1 2 3; do
+		atf_check -o ignore talk -s "127.1.22.$round" "$addr:2525" 220 '> QUIT' 221 eof
+		wait_line "$log" "PASS OLD .127.1.22.$round.:"
+	done
+	gatehouse_stop
+}
+
+all_stopped() # PID...
+{
+	local pid
+	for pid; do
+		stopped "$pid" || return 1
+	done
+}
+
 # A feed that is replaced counts from then on, without anybody's doing.
 system_case replaced_feed
 replaced_feed_body()
@@ -490,7 +521,7 @@ atf_init_test_cases()
 {
 	local c
 	for c in mail_to_postfix pregreet listed access_list config_errors reload backend_missing dns_slow dns_lies \
-	    corrupt_store full_disk descriptors worker_killed ipv6 stops given_sockets replaced_feed; do
+	    corrupt_store full_disk descriptors worker_killed ipv6 stops given_sockets replaced_feed master_killed; do
 		atf_add_test_case $c
 	done
 }
