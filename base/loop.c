@@ -67,12 +67,6 @@ loop_abandon(struct loop **l)
 	loop_free(l);
 }
 
-struct event_base *
-loop_base(struct loop *l)
-{
-	return l->base;
-}
-
 /*
  * The clock is read once a turn, by the first who asks: libevent has no hook between waking and the first
  * callback, and a turn is short.

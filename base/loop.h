@@ -14,7 +14,6 @@
 #include <event2/event_struct.h>
 
 struct loop;
-struct event_base;
 
 struct loop *loop_new(void);
 void loop_free(struct loop **);
@@ -35,9 +34,6 @@ int64_t clock_now_us(void);                /* monotonic, read now; for measuring
 
 /* Called after every turn, in the order added (at most four): flushing logs, batching writes. */
 void loop_after_turn(struct loop *, void (*fn)(void *arg), void *arg);
-
-/* For libraries that bring their own glue (hiredis). */
-struct event_base *loop_base(struct loop *);
 
 /* A watch on a descriptor, a signal or nothing but time. The struct is the owner's; 128 bytes. */
 enum { WATCH_READ = EV_READ, WATCH_WRITE = EV_WRITE, WATCH_TIME = EV_TIMEOUT };

@@ -2,29 +2,11 @@
 
 #include <ctype.h>
 #include <string.h>
+#include "base/bytes.h"
 #include "dnsbl/packet.h"
 
 #define CNAMES_MAX 10
 #define TTL_MAX INT32_MAX /* RFC 2181 §8: a set top bit means 0 */
-
-static void
-put16(uint8_t *p, unsigned v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
-
-static unsigned
-get16(const uint8_t *p)
-{
-	return (unsigned)p[0] << 8 | p[1];
-}
-
-static uint32_t
-get32(const uint8_t *p)
-{
-	return (uint32_t)get16(p) << 16 | get16(p + 2);
-}
 
 static bool
 question_end(struct question *q, const uint8_t *suffix, size_t suffix_len, uint16_t type)
@@ -33,8 +15,8 @@ question_end(struct question *q, const uint8_t *suffix, size_t suffix_len, uint1
 		return false;
 	memcpy(q->bytes + q->len, suffix, suffix_len);
 	q->len += suffix_len;
-	put16(q->bytes + q->len, type);
-	put16(q->bytes + q->len + 2, 1); /* class IN */
+	put_be16(q->bytes + q->len, type);
+	put_be16(q->bytes + q->len + 2, 1); /* class IN */
 	q->len += 4;
 	return true;
 }
@@ -97,7 +79,7 @@ query_write(uint8_t *out, uint16_t id, const struct question *q)
 	static const uint8_t header[PACKET_HEADER] = { 0, 0, 1 /* RD */, 0, 0, 1 };
 
 	memcpy(out, header, sizeof header);
-	put16(out, id);
+	put_be16(out, id);
 	memcpy(out + sizeof header, q->bytes, q->len);
 	return sizeof header + q->len;
 }
@@ -136,9 +118,9 @@ read_name(const uint8_t *packet, size_t len, size_t pos, char out[DNS_NAME_MAX +
 		unsigned c = packet[pos];
 
 		if ((c & 0xc0) == 0xc0) {
-			if (pos + 1 >= len || (get16(packet + pos) & 0x3fff) >= limit - 1)
+			if (pos + 1 >= len || (get_be16(packet + pos) & 0x3fff) >= limit - 1)
 				return false;
-			pos = get16(packet + pos) & 0x3fff;
+			pos = get_be16(packet + pos) & 0x3fff;
 			limit = pos + 1;
 			continue;
 		}
@@ -170,11 +152,11 @@ read_rr(const uint8_t *packet, size_t len, size_t *pos, struct rr *rr)
 
 	if (!skip_name(packet, len, pos) || len - *pos < 10)
 		return false;
-	rr->type = get16(packet + *pos);
-	rr->class = get16(packet + *pos + 2);
-	ttl = get32(packet + *pos + 4);
+	rr->type = get_be16(packet + *pos);
+	rr->class = get_be16(packet + *pos + 2);
+	ttl = get_be32(packet + *pos + 4);
 	rr->ttl = ttl > TTL_MAX ? 0 : (int32_t)ttl;
-	rr->data_len = get16(packet + *pos + 8);
+	rr->data_len = get_be16(packet + *pos + 8);
 	rr->data = *pos + 10;
 	if (len - rr->data < rr->data_len)
 		return false;
@@ -211,7 +193,7 @@ take_record(struct answer *out, const uint8_t *packet, size_t len, const struct 
 static bool
 read_answers(struct answer *out, const uint8_t *packet, size_t len, size_t *pos, unsigned type)
 {
-	unsigned count = get16(packet + 6), cnames = 0;
+	unsigned count = get_be16(packet + 6), cnames = 0;
 	struct rr rr;
 
 	while (count-- > 0) {
@@ -233,7 +215,7 @@ read_answers(struct answer *out, const uint8_t *packet, size_t len, size_t *pos,
 static bool
 read_soa(struct answer *out, const uint8_t *packet, size_t len, size_t *pos)
 {
-	unsigned count = get16(packet + 8);
+	unsigned count = get_be16(packet + 8);
 	struct rr rr;
 
 	while (count-- > 0) {
@@ -241,7 +223,7 @@ read_soa(struct answer *out, const uint8_t *packet, size_t len, size_t *pos)
 			return false;
 		if (rr.type != DNS_SOA || rr.class != 1 || rr.data_len < 22)
 			continue;
-		uint32_t minimum = get32(packet + *pos - 4);
+		uint32_t minimum = get_be32(packet + *pos - 4);
 		out->ttl = lower(out->ttl, rr.ttl);
 		out->memory_ttl = lower(out->memory_ttl, rr.ttl);
 		if (minimum < (uint32_t)out->memory_ttl)
@@ -253,7 +235,7 @@ read_soa(struct answer *out, const uint8_t *packet, size_t len, size_t *pos)
 static bool
 same_question(const uint8_t *packet, size_t len, const struct question *q)
 {
-	if (len < PACKET_HEADER + q->len || get16(packet + 4) != 1)
+	if (len < PACKET_HEADER + q->len || get_be16(packet + 4) != 1)
 		return false;
 	for (size_t i = 0; i < q->len; i++)
 		if (tolower(packet[PACKET_HEADER + i]) != tolower(q->bytes[i]))
@@ -281,7 +263,7 @@ answer_parse(struct answer *out, const uint8_t *packet, size_t len, const struct
 		return ANSWER_REFUSED;
 	if (rcode != 0 && rcode != 3)
 		return ANSWER_RCODE;
-	if (!read_answers(out, packet, len, &pos, get16(q->bytes + q->len - 4)))
+	if (!read_answers(out, packet, len, &pos, get_be16(q->bytes + q->len - 4)))
 		return ANSWER_MALFORMED;
 	if (out->count > 0 && rcode == 0)
 		return ANSWER_FOUND;

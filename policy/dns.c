@@ -3,22 +3,11 @@
 #include <ares.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "policy/spf.h"
 
 #define HEADER 12
 #define CLASS_IN 1
-
-static unsigned
-get16(const uint8_t *p)
-{
-	return (unsigned)p[0] << 8 | p[1];
-}
-
-static uint32_t
-get32(const uint8_t *p)
-{
-	return (uint32_t)get16(p) << 16 | get16(p + 2);
-}
 
 /* Past a name, whose pointers are not followed. False if it leaves the packet. */
 static bool
@@ -50,12 +39,12 @@ dns_read(struct dns_reader *r, const uint8_t *packet, size_t len, uint16_t type)
 		return DNS_VOID;
 	if (code != 0)
 		return DNS_FAILED;
-	for (unsigned questions = get16(packet + 4); questions > 0; questions--) {
+	for (unsigned questions = get_be16(packet + 4); questions > 0; questions--) {
 		if (!skip_name(r) || r->len - r->at < 4)
 			return DNS_FAILED;
 		r->at += 4;
 	}
-	r->left = get16(packet + 6);
+	r->left = get_be16(packet + 6);
 
 	struct dns_reader probe = *r;
 	struct dns_rr rr;
@@ -70,13 +59,13 @@ dns_next(struct dns_reader *r, struct dns_rr *rr)
 		if (!skip_name(r) || r->len - r->at < 10)
 			return false;
 		const uint8_t *fixed = r->packet + r->at;
-		*rr = (struct dns_rr){ get32(fixed + 4), r->at + 10, get16(fixed + 8) };
+		*rr = (struct dns_rr){ get_be32(fixed + 4), r->at + 10, get_be16(fixed + 8) };
 		if (r->len - rr->at < rr->len)
 			return false;
 		r->at = rr->at + rr->len;
 		if (rr->ttl > INT32_MAX)
 			rr->ttl = 0; /* RFC 2181 section 8 */
-		if (get16(fixed) == r->type && get16(fixed + 2) == CLASS_IN)
+		if (get_be16(fixed) == r->type && get_be16(fixed + 2) == CLASS_IN)
 			return true;
 	}
 	return false;

@@ -117,6 +117,8 @@ struct desk *http_open(struct console *, const char *at);
 /* gatehouse_shadow as it was written, and whether anything stands in the shadow. */
 const char *shadow_text(const struct view *);
 bool is_shadowed(const struct view *);
+/* "90 seconds", "5 minutes", "3 days": whole, in the unit that says most. */
+void put_span_of_time(struct buf *, int64_t seconds);
 /* How a list does, in a word; *why: more words, or "". */
 const char *list_state(const struct view *, unsigned list, const char **why);
 

@@ -9,6 +9,7 @@
 #include <netinet/tcp.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/fd.h"
 #include "screen/listen.h"
 
@@ -43,21 +44,14 @@ steer(int fd, size_t workers)
 	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program) == 0;
 }
 
-static uint32_t
-word(const uint8_t *bytes)
-{
-	return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 |
-	       bytes[3];
-}
-
 /* The same sum as the program above. */
 unsigned
 listen_owner(const struct addr *client, size_t workers)
 {
-	uint32_t key = word(client->ip);
+	uint32_t key = get_be32(client->ip);
 
 	if (client->family == 6)
-		key ^= word(client->ip + 4);
+		key ^= get_be32(client->ip + 4);
 	return (unsigned)((key * 0x9e3779b1u >> 16) % workers);
 }
 

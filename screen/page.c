@@ -79,19 +79,6 @@ shadow_hour(const struct view *v)
 }
 
 static void
-put_uptime(struct buf *b, int64_t s)
-{
-	if (s >= 172800)
-		buf_printf(b, "%lld days", (long long)(s / 86400));
-	else if (s >= 7200)
-		buf_printf(b, "%lld hours", (long long)(s / 3600));
-	else if (s >= 120)
-		buf_printf(b, "%lld minutes", (long long)(s / 60));
-	else
-		buf_printf(b, "%lld seconds", (long long)s);
-}
-
-static void
 put_header(const struct view *v, struct buf *b)
 {
 	bool stopping = master_stopping(v->console->master);
@@ -114,7 +101,7 @@ put_header(const struct view *v, struct buf *b)
 		buf_puts(b, "</span>");
 	}
 	buf_puts(b, "<p class=\"end\">up ");
-	put_uptime(b, (v->now_us - v->console->started_us) / 1000000);
+	put_span_of_time(b, (v->now_us - v->console->started_us) / 1000000);
 	buf_puts(b, "</p></header>");
 }
 

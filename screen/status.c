@@ -285,7 +285,7 @@ status_json(const struct view *v, struct buf *b)
 /*
  * Text.
  */
-static void
+void
 put_span_of_time(struct buf *b, int64_t s)
 {
 	if (s >= 172800)

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "tlsproxy/inner.h"
 
 static const uint8_t request_magic[4] = { 'G', 'T', 'R', 1 };
@@ -10,29 +11,15 @@ static const uint8_t facts_magic[2] = { 'T', 1 };
 
 enum { REQUEST_STRESS = 1 };
 enum { FACTS_RESUMED = 1, FACTS_SNI_MATCHED = 2, FACTS_FLAGS = 3 };
-#define FACTS_FIXED \
-	16 /* magic 2, length 2, outcome, certificate, flags, 0, bits 2, of 2, time 4 \
-	    */
-
-static void
-put_u16(uint8_t *p, unsigned n)
-{
-	p[0] = (uint8_t)(n >> 8);
-	p[1] = (uint8_t)n;
-}
-
-static unsigned
-get_u16(const uint8_t *p)
-{
-	return (unsigned)p[0] << 8 | p[1];
-}
+/* magic 2, length 2, outcome, certificate, flags, 0, bits 2, of 2, time 4. */
+#define FACTS_FIXED 16
 
 static uint8_t *
 put_endpoint(uint8_t *p, const struct endpoint *e)
 {
 	p[0] = e->addr.family;
 	memcpy(p + 1, e->addr.ip, 16);
-	put_u16(p + 17, e->port);
+	put_be16(p + 17, e->port);
 	return p + 19;
 }
 
@@ -41,7 +28,7 @@ get_endpoint(const uint8_t *p, struct endpoint *e)
 {
 	e->addr.family = p[0];
 	memcpy(e->addr.ip, p + 1, 16);
-	e->port = (uint16_t)get_u16(p + 17);
+	e->port = (uint16_t)get_be16(p + 17);
 	return p + 19;
 }
 
@@ -105,10 +92,10 @@ tls_facts_format(const struct tls_facts *facts, uint8_t *out)
 	out[5] = (uint8_t)facts->client_cert;
 	out[6] = (uint8_t)((facts->resumed ? FACTS_RESUMED : 0) |
 			   (facts->sni_matched ? FACTS_SNI_MATCHED : 0));
-	put_u16(out + 8, facts->bits);
-	put_u16(out + 10, facts->bits_max);
-	put_u16(out + 12, facts->handshake_ms >> 16);
-	put_u16(out + 14, facts->handshake_ms & 0xffff);
+	put_be16(out + 8, facts->bits);
+	put_be16(out + 10, facts->bits_max);
+	put_be16(out + 12, facts->handshake_ms >> 16);
+	put_be16(out + 14, facts->handshake_ms & 0xffff);
 	for (size_t i = 0; i < TEXTS; i++) {
 		const char *text = (const char *)facts + texts[i].at;
 		size_t len = strnlen(text, texts[i].size - 1);
@@ -116,7 +103,7 @@ tls_facts_format(const struct tls_facts *facts, uint8_t *out)
 		memcpy(p, text, len);
 		p += len;
 	}
-	put_u16(out + 2, (unsigned)(p - out));
+	put_be16(out + 2, (unsigned)(p - out));
 	return (size_t)(p - out);
 }
 
@@ -153,9 +140,9 @@ get_fixed(const uint8_t *p, struct tls_facts *out)
 	out->client_cert = (enum tls_client_cert)p[5];
 	out->resumed = (p[6] & FACTS_RESUMED) != 0;
 	out->sni_matched = (p[6] & FACTS_SNI_MATCHED) != 0;
-	out->bits = (uint16_t)get_u16(p + 8);
-	out->bits_max = (uint16_t)get_u16(p + 10);
-	out->handshake_ms = (uint32_t)get_u16(p + 12) << 16 | get_u16(p + 14);
+	out->bits = (uint16_t)get_be16(p + 8);
+	out->bits_max = (uint16_t)get_be16(p + 10);
+	out->handshake_ms = (uint32_t)get_be16(p + 12) << 16 | get_be16(p + 14);
 	return true;
 }
 
@@ -170,7 +157,7 @@ tls_facts_parse(struct span bytes, size_t *used, struct tls_facts *out)
 			return TLS_FACTS_BAD;
 	if (bytes.len < 4)
 		return TLS_FACTS_MORE;
-	size_t len = get_u16(p + 2);
+	size_t len = get_be16(p + 2);
 	if (len < FACTS_FIXED || len > TLS_FACTS_MAX)
 		return TLS_FACTS_BAD;
 	if (bytes.len < len)
