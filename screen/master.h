@@ -8,11 +8,10 @@
 #include <stdbool.h>
 #include <sys/types.h>
 #include "base/text.h"
+#include "screen/generation.h"
 #include "screen/snapshot.h"
 
 struct master;
-struct slot;
-struct shared;
 
 struct master_start {
 	const char *config_dir; /* null: embedded defaults */
@@ -26,21 +25,7 @@ struct master_start {
 /* Serves until SIGTERM. Returns the exit status: 0, or 1 after a logged reason. */
 int master_main(const struct master_start *);
 
-/*
- * For who looks on and who commands (screen/console.h). One seat, as seen from outside; borrowed, until the
- * next turn of the loop.
- */
-struct seat_view {
-	const char *role;  /* screen, tlsproxy */
-	const char *phase; /* starting, serving, draining */
-	unsigned number;
-	pid_t pid; /* 0: dead, to be started again */
-	bool ready;
-	int64_t started_us;
-	int channel;             /* -1: nobody to ask */
-	const struct slot *slot; /* null for a tlsproxy */
-	const struct snapshot *snap;
-};
+/* For who looks on and who commands (screen/console.h). */
 #define SEATS_VIEW_MAX 256
 size_t master_seats(const struct master *, struct seat_view *out, size_t max);
 struct loop *master_loop(const struct master *);
