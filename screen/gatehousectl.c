@@ -119,10 +119,12 @@ ctl_json_string(struct span text)
 static void
 print_commands(FILE *to)
 {
-	fputs("usage: gatehousectl [-c DIR] [-o NAME=VALUE]... [--json] COMMAND [ARGUMENT...]\n\n",
+	fputs("usage: gatehousectl [-c DIR] [-o NAME=VALUE]... [--json] COMMAND [ARGUMENT...]\n"
+	      "       gatehousectl --help | --version\n\n",
 	    to);
 	for (size_t i = 0; i < COMMANDS; i++)
-		fprintf(to, "  %s %s\n        %s\n", commands[i].word, commands[i].arguments,
+		fprintf(to, "  %s%s%s\n        %s\n", commands[i].word,
+		    commands[i].arguments[0] == '\0' ? "" : " ", commands[i].arguments,
 		    commands[i].help);
 }
 
@@ -182,26 +184,50 @@ run(struct ctl *ctl, int argc, char **argv)
 	return CTL_USAGE;
 }
 
+/* False if there is nothing to run: then *status is the end. Leaves optind at the command. */
+static bool
+take_options(
+    struct ctl *ctl, struct rules_override *override, int argc, char **argv, enum ctl_exit *status)
+{
+	static const struct option words[] = { { "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'v' }, { NULL, 0, NULL, 0 } };
+	bool good = true;
+	int c;
+
+	while (good && (c = getopt_long(argc, argv, "+c:o:hv", words, NULL)) != -1)
+		switch (c) {
+		case 'c':
+			ctl->dir = optarg;
+			break;
+		case 'o':
+			good = take_override(&override[ctl->overrides++], optarg);
+			break;
+		case 'h':
+			print_commands(stdout);
+			*status = CTL_OK;
+			return false;
+		case 'v':
+			puts("gatehousectl " PACKAGE_VERSION);
+			*status = CTL_OK;
+			return false;
+		default:
+			print_commands(stderr);
+			good = false;
+		}
+	if (!good)
+		*status = CTL_USAGE;
+	return good;
+}
+
 int
 main(int argc, char **argv)
 {
 	struct rules_override *override = mem_array((size_t)argc, sizeof(*override));
 	struct ctl ctl = { .json = take_json(&argc, argv), .override = override };
 	enum ctl_exit status;
-	int c;
 
-	while ((c = getopt(argc, argv, "+c:o:h")) != -1) {
-		if (c == 'c')
-			ctl.dir = optarg;
-		else if (c == 'h')
-			print_commands(stdout);
-		if (c == 'h' || c == '?' ||
-		    (c == 'o' && !take_override(&override[ctl.overrides++], optarg))) {
-			free(override);
-			return c == 'h' ? CTL_OK : CTL_USAGE;
-		}
-	}
-	status = run(&ctl, argc - optind, argv + optind);
+	if (take_options(&ctl, override, argc, argv, &status))
+		status = run(&ctl, argc - optind, argv + optind);
 	rules_free(&ctl.rules);
 	free(override);
 	if (fflush(stdout) != 0)

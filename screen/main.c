@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include <fcntl.h>
+#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,17 +23,25 @@ struct options {
 	size_t override_count;
 };
 
+static void
+print_usage(FILE *to)
+{
+	fputs(
+	    "usage: gatehouse [-c DIR] [-f] [-t] [-o NAME=VALUE]...\n"
+	    "  -c DIR         configuration directory (default " GH_SYSCONFDIR ")\n"
+	    "  -f             stay in the foreground, log to standard error unless gatehouse_log "
+	    "is set\n"
+	    "  -t             check the configuration and exit: 0, or 78 with FILE:LINE messages\n"
+	    "  -o NAME=VALUE  override a parameter\n"
+	    "  -v, --version  version and build\n"
+	    "  -h, --help     this\n",
+	    to);
+}
+
 static _Noreturn void
 usage(void)
 {
-	fputs(
-	    "usage: gatehouse [-c DIR] [-f] [-t] [-v] [-o NAME=VALUE]...\n"
-	    "  -c DIR  configuration directory (default " GH_SYSCONFDIR ")\n"
-	    "  -f      stay in the foreground, log to standard error unless gatehouse_log is set\n"
-	    "  -t      check the configuration and exit: 0, or 78 with FILE:LINE messages\n"
-	    "  -o      override a parameter\n"
-	    "  -v      version and build\n",
-	    stderr);
+	print_usage(stderr);
 	exit(EX_USAGE);
 }
 
@@ -81,9 +90,11 @@ add_override(struct options *o, const char *arg)
 static void
 parse_options(struct options *o, int argc, char **argv)
 {
+	static const struct option words[] = { { "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'v' }, { NULL, 0, NULL, 0 } };
 	int c;
 
-	while ((c = getopt(argc, argv, "c:fto:v")) != -1)
+	while ((c = getopt_long(argc, argv, "c:fto:vh", words, NULL)) != -1)
 		switch (c) {
 		case 'c':
 			o->config_dir = optarg;
@@ -99,6 +110,9 @@ parse_options(struct options *o, int argc, char **argv)
 			break;
 		case 'v':
 			version();
+			exit(EXIT_SUCCESS);
+		case 'h':
+			print_usage(stdout);
 			exit(EXIT_SUCCESS);
 		default:
 			usage();

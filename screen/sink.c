@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -292,11 +293,10 @@ serve(struct sink *sink, int door)
 }
 
 static int
-usage(void)
+usage(FILE *to)
 {
-	fprintf(stderr,
-	    "usage: gatehouse-sink [-n HOSTNAME] [-u USER] -l DESCRIPTOR|SOCKET MAILDIR|-\n");
-	return 2;
+	fputs("usage: gatehouse-sink [-n HOSTNAME] [-u USER] -l DESCRIPTOR|SOCKET MAILDIR|-\n", to);
+	return to == stdout ? 0 : 2;
 }
 
 int
@@ -306,18 +306,22 @@ main(int argc, char **argv)
 	const char *user = NULL, *host = NULL;
 	char err[200], name[64] = "";
 	int64_t door = -1;
+	static const struct option words[] = { { "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 } };
 	int option;
 
-	while ((option = getopt(argc, argv, "l:n:u:")) != -1) {
+	while ((option = getopt_long(argc, argv, "l:n:u:h", words, NULL)) != -1) {
 		if (option == 'n')
 			host = optarg;
 		else if (option == 'u')
 			user = optarg;
+		else if (option == 'h')
+			return usage(stdout);
 		else if (option != 'l' || !span_int(span_of(optarg), 0, 1 << 20, &door))
-			return usage();
+			return usage(stderr);
 	}
 	if (argc - optind != (door == -1 ? 2 : 1))
-		return usage();
+		return usage(stderr);
 	if (host == NULL && gethostname(name, sizeof name - 1) == 0)
 		host = name;
 	sink.host = host != NULL && host[0] != '\0' ? host : "localhost";

@@ -40,7 +40,8 @@ enum word {
 	O_JSON,
 	O_HTML,
 	O_QUIET,
-	O_HELP
+	O_HELP,
+	O_VERSION
 };
 static const struct option long_options[] = { { "sites", required_argument, NULL, O_SITES },
 	{ "threshold", required_argument, NULL, O_THRESHOLD },
@@ -51,7 +52,8 @@ static const struct option long_options[] = { { "sites", required_argument, NULL
 	{ "denylist", no_argument, NULL, O_DENYLIST }, { "own", required_argument, NULL, O_OWN },
 	{ "keep-days", required_argument, NULL, O_KEEP }, { "json", no_argument, NULL, O_JSON },
 	{ "html", required_argument, NULL, O_HTML }, { "quiet", no_argument, NULL, O_QUIET },
-	{ "help", no_argument, NULL, O_HELP }, { NULL, 0, NULL, 0 } };
+	{ "help", no_argument, NULL, O_HELP }, { "version", no_argument, NULL, O_VERSION },
+	{ NULL, 0, NULL, 0 } };
 
 static const char usage[] =
     "usage: gatehouse-tune [-c DIR] [-o NAME=VALUE] [--sites SITES] [--threshold N] [--what-if "
@@ -293,6 +295,10 @@ main(int argc, char **argv)
 	while ((option = getopt_long(argc, argv, "c:o:", long_options, NULL)) != -1) {
 		if (option == O_HELP) {
 			fputs(usage, stdout);
+			return 0;
+		}
+		if (option == O_VERSION) {
+			puts("gatehouse-tune " PACKAGE_VERSION);
 			return 0;
 		}
 		if (!option_take(&run, option, optarg)) {

@@ -34,6 +34,18 @@ conf_body()
 	atf_check -s exit:78 -e match:'holds neither' "$ctl" -c none conf
 }
 
+atf_test_case first_contact
+first_contact_body()
+{
+	for program in gatehouse gatehousectl gatehouse-tune; do
+		atf_check -o match:"^usage: $program" "$build/$program" --help
+		atf_check -o match:"^$program [0-9]" "$build/$program" --version
+	done
+	atf_check -o match:'^usage: gatehouse-sink' "$build/gatehouse-sink" --help
+	atf_check -s exit:64 -e match:'^usage: ' "$build/gatehouse" --nonsense
+	atf_check -s exit:2 -e match:'^usage: ' "$ctl" --nonsense
+}
+
 atf_test_case lookup
 lookup_body()
 {
@@ -73,6 +85,7 @@ check_configuration_body()
 
 atf_init_test_cases()
 {
+	atf_add_test_case first_contact
 	atf_add_test_case conf
 	atf_add_test_case lookup
 	atf_add_test_case check_configuration
