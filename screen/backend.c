@@ -469,7 +469,9 @@ backend_xclient(const struct backend *b, const struct backend_client *c, struct 
 
 	if (b->kind != BACKEND_XCLIENT)
 		return;
-	buf_printf(out, "XCLIENT ADDR=%s%s PORT=%u DESTADDR=%s%s DESTPORT=%u\r\n",
+	/* We look no name up. Were none given, the client would go by ours: "localhost" passes many a rule. */
+	buf_printf(out,
+	    "XCLIENT NAME=[UNAVAILABLE] ADDR=%s%s PORT=%u DESTADDR=%s%s DESTPORT=%u\r\n",
 	    c->peer.addr.family == 6 ? "IPV6:" : "", addr_format(&c->peer.addr, peer), c->peer.port,
 	    c->local.addr.family == 6 ? "IPV6:" : "", addr_format(&c->local.addr, local),
 	    c->local.port);

@@ -139,7 +139,8 @@ proxy2_to_postfix_body()
 system_case xclient_to_postfix
 xclient_to_postfix_body()
 {
-	over_tcp xclient 127.1.8.2 'smtpd_authorized_xclient_hosts = 127.0.0.0/8'
+	over_tcp xclient 127.1.8.2 'smtpd_authorized_xclient_hosts = 127.0.0.0/8' \
+	    'smtpd_peername_lookup = yes'
 }
 
 system_case tcp_to_postfix

@@ -97,7 +97,7 @@ ATF_TC_BODY(headers, tc)
 	ATF_CHECK_EQ(b.len, 0);
 	backend_xclient(&xclient, &v6, &b);
 	ATF_CHECK_STREQ(text,
-	    "XCLIENT ADDR=IPV6:2001:db8::1 PORT=4711 DESTADDR=IPV6:2001:db8::2 DESTPORT=25\r\n");
+	    "XCLIENT NAME=[UNAVAILABLE] ADDR=IPV6:2001:db8::1 PORT=4711 DESTADDR=IPV6:2001:db8::2 DESTPORT=25\r\n");
 }
 
 ATF_TC_WITHOUT_HEAD(promises);
