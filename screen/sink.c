@@ -302,12 +302,13 @@ usage(FILE *to)
 int
 main(int argc, char **argv)
 {
-	static struct sink sink;
-	const char *user = NULL, *host = NULL;
-	char err[200], name[64] = "";
-	int64_t door = -1;
 	static const struct option words[] = { { "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 } };
+	static struct sink sink;
+	static char name[64];
+	const char *user = NULL, *host = NULL;
+	char err[200];
+	int64_t door = -1;
 	int option;
 
 	while ((option = getopt_long(argc, argv, "l:n:u:h", words, NULL)) != -1) {
