@@ -530,6 +530,8 @@ ask_signals(struct record *rec)
 		else if (!foreign)
 			decide_signal(rec, i, DNSBL_SKIPPED);
 	}
+	if (rec->reverse != NULL)
+		rec->reverse->name[0] = '\0';
 	if (rec->reverse != NULL && foreign)
 		resolver_ask(d->resolver, &rec->reverse->ptr, false);
 }
@@ -802,6 +804,14 @@ dnsbl_ask_score(struct dnsbl_ask *ask)
 
 	dnsbl_score_end(rec->dnsbl->sites, &rec->score);
 	return &rec->score;
+}
+
+const char *
+dnsbl_ask_ptr(const struct dnsbl_ask *ask)
+{
+	const struct reverse *rev = ask->record->reverse;
+
+	return rev == NULL || rev->name[0] == '\0' ? NULL : rev->name;
 }
 
 static unsigned

@@ -36,8 +36,12 @@ size_t dnsbl_list_count(const struct dnsbl_sites *); /* the lists alone */
 /* The name as shown to clients and in logs meant for others: after the reply map, secrets masked. */
 const char *dnsbl_domain_shown(const struct dnsbl_sites *, size_t domain);
 size_t dnsbl_domain_find(const struct dnsbl_sites *, struct span name); /* dnsbl_domain_count() if there is none */
-/* The name as written, secrets and all: for finding the list in logs of its questions, not for showing. */
+/* A list's name as written, secrets and all: for finding it in logs of its questions, not for showing. */
 const char *dnsbl_domain_name(const struct dnsbl_sites *, size_t domain);
+
+/* Where an address belongs, by gatehouse_geo_files. False if they do not say. */
+bool dnsbl_country(const struct dnsbl_sites *, const struct addr *, char out[3]); /* ISO 3166-1 alpha-2 */
+bool dnsbl_asn(const struct dnsbl_sites *, const struct addr *, uint32_t *out);
 
 /* What is known of one client, at once or when every answer is in. */
 #define DNSBL_ANSWERS_MAX 16 /* A records kept of one answer; more make it a broken answer */
@@ -112,6 +116,9 @@ struct dnsbl_ask *dnsbl_ask(struct dnsbl *, const struct addr *client, dnsbl_don
 void dnsbl_release(struct dnsbl_ask **);
 /* The score so far; borrowed, valid until release or the next turn. Never null. */
 const struct dnsbl_score *dnsbl_ask_score(struct dnsbl_ask *);
+
+/* The client's name (PTR), once it is known; null if there is none or no rule has it looked up. Borrowed. */
+const char *dnsbl_ask_ptr(const struct dnsbl_ask *);
 
 /*
  * Says that a client has passed. A list that suddenly lists such clients is not obeyed (spike guard); call

@@ -236,6 +236,18 @@ signals_free(struct dnsbl_sites *s)
 }
 
 bool
+dnsbl_country(const struct dnsbl_sites *s, const struct addr *client, char out[3])
+{
+	return geo_country(s->geo, client, out);
+}
+
+bool
+dnsbl_asn(const struct dnsbl_sites *s, const struct addr *client, uint32_t *out)
+{
+	return geo_asn(s->geo, client, out);
+}
+
+bool
 signal_needs_ptr(const struct signal *sig)
 {
 	return sig->kind >= SIGNAL_PTR_MISSING;

@@ -1,5 +1,6 @@
 #include "config.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -401,5 +402,6 @@ dnsbl_domain_find(const struct dnsbl_sites *s, struct span name)
 const char *
 dnsbl_domain_name(const struct dnsbl_sites *s, size_t domain)
 {
+	assert(domain < s->count);
 	return s->domains[domain].name;
 }

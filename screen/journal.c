@@ -104,6 +104,29 @@ put_ends(struct buf *b, const struct session *s)
 	    addr_format(&s->local.addr, addr), s->worker->number);
 }
 
+/* gatehouse_geo_files, and the client's name where a rule wants it looked up. */
+static void
+put_origin(struct buf *b, const struct session *s)
+{
+	const struct dnsbl_sites *sites = s->worker->snap->sites;
+	const char *ptr = s->ask == NULL ? NULL : dnsbl_ask_ptr(s->ask);
+	char country[3];
+	uint32_t asn;
+
+	if (dnsbl_country(sites, &s->peer.addr, country))
+		put_string(b, "country", span_of(country));
+	else
+		buf_puts(b, ",\"country\":null");
+	if (dnsbl_asn(sites, &s->peer.addr, &asn))
+		buf_printf(b, ",\"asn\":%u", asn);
+	else
+		buf_puts(b, ",\"asn\":null");
+	if (ptr != NULL)
+		put_string(b, "ptr", span_of(ptr));
+	else
+		buf_puts(b, ",\"ptr\":null");
+}
+
 static void
 put_facts(struct buf *b, const struct session *s)
 {
@@ -126,6 +149,17 @@ put_facts(struct buf *b, const struct session *s)
 }
 
 static void
+put_error(struct buf *b, const struct dnsbl_answer *a)
+{
+	if (a->state == DNSBL_PENDING)
+		buf_puts(b, ",\"error\":\"pending\"");
+	else if (a->error != NULL)
+		put_string(b, "error", span_of(a->error));
+	else
+		buf_puts(b, ",\"error\":null");
+}
+
+static void
 put_answer(struct buf *b, const char *site, const struct dnsbl_answer *a)
 {
 	buf_puts(b, "{\"site\":\"");
@@ -136,31 +170,51 @@ put_answer(struct buf *b, const char *site, const struct dnsbl_answer *a)
 		    a->ip[i][2], a->ip[i][3]);
 	buf_printf(b, "],\"listed\":%s,\"score\":%d", a->state == DNSBL_LISTED ? "true" : "false",
 	    a->score);
-	if (a->state == DNSBL_PENDING)
-		buf_puts(b, ",\"error\":\"pending\"");
-	else if (a->error != NULL)
-		put_string(b, "error", span_of(a->error));
-	else
-		buf_puts(b, ",\"error\":null");
+	put_error(b, a);
 	buf_printf(b, ",\"ms\":%.1f}", a->us / 1000.0);
 }
 
 static void
-put_lists(struct buf *b, const struct session *s)
+put_signal(struct buf *b, const char *signal, const struct dnsbl_answer *a)
+{
+	buf_puts(b, "{\"signal\":\"");
+	buf_json(b, span_of(signal));
+	buf_printf(b, "\",\"matched\":%s,\"score\":%d", a->state == DNSBL_LISTED ? "true" : "false",
+	    a->score);
+	put_error(b, a);
+	buf_putc(b, '}');
+}
+
+/* What the voters said, from the first to before the last. */
+static void
+put_votes(struct buf *b, const struct session *s, size_t first, size_t last,
+    void (*put)(struct buf *, const char *name, const struct dnsbl_answer *))
 {
 	const struct dnsbl_score *score = s->ask == NULL ? NULL : dnsbl_ask_score(s->ask);
 
-	buf_puts(b, ",\"dnsbl\":[");
-	for (size_t i = 0; score != NULL && i < score->count; i++) {
-		if (i > 0)
+	buf_putc(b, '[');
+	for (size_t i = first; score != NULL && i < last; i++) {
+		if (i > first)
 			buf_putc(b, ',');
-		put_answer(b, dnsbl_domain_shown(s->worker->snap->sites, i), &score->answers[i]);
+		put(b, dnsbl_domain_shown(s->worker->snap->sites, i), &score->answers[i]);
 	}
 	buf_putc(b, ']');
+}
+
+static void
+put_score(struct buf *b, const struct session *s)
+{
+	const struct dnsbl_sites *sites = s->worker->snap->sites;
+	size_t lists = dnsbl_list_count(sites);
+
+	buf_puts(b, ",\"dnsbl\":");
+	put_votes(b, s, 0, lists, put_answer);
 	if (s->sc.scored)
 		buf_printf(b, ",\"score\":%d", s->sc.score);
 	else
 		buf_puts(b, ",\"score\":null");
+	buf_puts(b, ",\"signals\":");
+	put_votes(b, s, lists, dnsbl_domain_count(sites), put_signal);
 }
 
 static void
@@ -185,8 +239,9 @@ journal_session(struct session *s, int64_t now_us)
 		return;
 	put_time(&b);
 	put_ends(&b, s);
+	put_origin(&b, s);
 	put_facts(&b, s);
-	put_lists(&b, s);
+	put_score(&b, s);
 	engine_journal(s, &b);
 	put_string(&b, "verdict", span_of(verdict_words[s->verdict]));
 	put_string(&b, "reason", span_of(reason_word(session_reason(s))));
@@ -194,8 +249,10 @@ journal_session(struct session *s, int64_t now_us)
 	put_string(&b, "handoff", span_of(s->handed ? s->worker->snap->backend.name : ""));
 	buf_printf(&b, ",\"wait_ms\":%lld,\"total_ms\":%lld}", (long long)(s->wait_us / 1000),
 	    (long long)((now_us - s->born_us) / 1000));
-	if (b.cut)
-		return; /* cannot be: every part is bounded */
+	if (b.cut) { /* dozens of lists with long names and many answers each */
+		journal.lost++;
+		return;
+	}
 	line[b.len++] = '\n';
 	if (journal.len + b.len > sizeof journal.gathered)
 		journal_flush();

@@ -42,7 +42,10 @@ parsed_open(const char *text, struct diag *diag)
 
 	config->override[config->overrides] =
 	    (struct rules_override){ "postscreen_dnsbl_sites", text };
-	p->rules = rules_load(config->dir, config->override, config->overrides + 1, own);
+	/* Lists are judged here; what other evidence said of a client is no merit or fault of theirs. */
+	config->override[config->overrides + 1] =
+	    (struct rules_override){ "gatehouse_score_rules", "" };
+	p->rules = rules_load(config->dir, config->override, config->overrides + 2, own);
 	if (p->rules != NULL)
 		p->sites = dnsbl_sites_load(p->rules, own);
 	fine = p->sites != NULL && diag_count(own, DIAG_ERROR) == 0;

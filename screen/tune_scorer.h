@@ -13,7 +13,7 @@
 #define TUNE_OVERRIDES_MAX 64
 struct tune_scorer_config {
 	const char *dir; /* null: embedded defaults */
-	struct rules_override override[TUNE_OVERRIDES_MAX + 1]; /* the last place is the scorer's own */
+	struct rules_override override[TUNE_OVERRIDES_MAX + 2]; /* the last places are the scorer's own */
 	size_t overrides;
 };
 

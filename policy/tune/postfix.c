@@ -302,8 +302,11 @@ scan_dnsblog(struct tune *t, struct cursor *c)
 			   ? SCAN_FINE
 			   : SCAN_ODD;
 	}
-	if (!take_peer(t->history, c, ' ', &peer) || !TAKE(c, " listed by domain ") ||
-	    (tail = take_tail(t, c, &own)) == NULL)
+	if (!take_peer(t->history, c, ' ', &peer))
+		return SCAN_ODD;
+	if (TAKE(c, " has signal ")) /* no list said so */
+		return SCAN_FINE;
+	if (!TAKE(c, " listed by domain ") || (tail = take_tail(t, c, &own)) == NULL)
 		return SCAN_ODD;
 	history_answer(t->history, &peer, tail->list, tail->code, t->stamp.us);
 	return SCAN_FINE;

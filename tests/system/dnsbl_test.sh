@@ -308,6 +308,59 @@ the_daemon_heeds_signals_body()
 	gatehouse_stop
 }
 
+# The session record names the client's country, network and name, and what each voter said.
+system_case records_say_why
+records_say_why_body()
+{
+	setup
+	cat >unbound.conf <<-END
+	server:
+	 interface: $addr@5301
+	 access-control: 127.0.0.0/8 allow
+	 do-daemonize: no
+	 username: ""
+	 chroot: ""
+	 directory: "$work"
+	 pidfile: "$work/unbound.pid"
+	 use-syslog: no
+	 module-config: "iterator"
+	 do-ip6: no
+	 local-zone: "." static
+	 local-data: "3.0.1.127.in-addr.arpa. PTR dyn-3.client.test."
+	 local-data: "dyn-3.client.test. A 127.1.0.3"
+	 local-data: "3.0.1.127.bl.example. A 127.0.0.2"
+	remote-control:
+	 control-enable: no
+	END
+	start unbound unbound -d -p -c "$work/unbound.conf"
+	printf '127.1.0.3/32\n' >drop.txt
+	printf '127.1.0.0/30 country XX\n' | "$build/tests/helpers/mmdb_write" country.mmdb || atf_fail "mmdb_write"
+	printf '127.1.0.0/24 asn 64500\n' | "$build/tests/helpers/mmdb_write" asn.mmdb || atf_fail "mmdb_write"
+	printf '/^dyn-/ DYNAMIC\n' >names.pcre
+	gatehouse_config <<-END
+	gatehouse_dns_servers = $addr:5301
+	postscreen_dnsbl_sites = { bl.example, probe=no }
+	gatehouse_geo_files = $work/country.mmdb $work/asn.mmdb
+	gatehouse_score_rules = cidr:$work/drop.txt*3 ptr:pcre:$work/names.pcre*2 ptr:missing*4
+	END
+	gatehouse_start
+	talk -q -s 127.1.0.3 "$addr:2525" 220 '> QUIT' 221 eof
+	wait_for 5 grep -qF '"client":"127.1.0.3"' records || atf_fail "no record"
+	atf_check -o inline:'["XX",64500,"dyn-3.client.test"]\n' jq -c '[.country, .asn, .ptr]' records
+	atf_check -o inline:'[["bl.example",true,1]]\n' jq -c '.dnsbl | map([.site, .listed, .score])' records
+	atf_check -o inline:'[["cidr:drop.txt",true,3],["ptr:pcre:'"$work"'/names.pcre",true,2],["ptr:missing",false,0]]\n' \
+	    jq -c '.signals | map([.signal, .matched, .score])' records
+	talk -q -s 127.1.0.9 "$addr:2525" 220 '> QUIT' 221 eof
+	wait_for 5 grep -qF '"client":"127.1.0.9"' records || atf_fail "no record"
+	atf_check -o inline:'[null,64500,null,4]\n' \
+	    jq -c 'select(.client == "127.1.0.9") | [.country, .asn, .ptr, .score]' records
+	# The tuner reads all that, and knows that a signal is no list.
+	atf_check -o save:report "$build/gatehouse-tune" -c "$work/conf" records "$log"
+	grep -q 'bl\.example' report || atf_fail "the list is missing: $(cat report)"
+	! grep -E 'signal|drop\.txt' report || atf_fail "a signal is taken for a list"
+	gatehouse_stop
+}
+
 # A list that begins to list the world while the daemon runs: few are refused before it is found out.
 system_case a_list_turns_on_everyone
 a_list_turns_on_everyone_body()
@@ -456,7 +509,7 @@ atf_init_test_cases()
 	for c in honest_list several_addresses ipv6_list error_codes_are_no_listing quota_code_of_an_allow_list \
 	    operators_error_code lists_the_world parked_domain refusing_and_silent_lists stripped_by_the_resolver \
 	    dead_server_first rule_breakers unusual_but_right the_daemon_refuses \
-	    the_daemon_heeds_signals a_list_turns_on_everyone local_signals names_of_clients \
+	    the_daemon_heeds_signals records_say_why a_list_turns_on_everyone local_signals names_of_clients \
 	    secrets_stay_secret configuration_faults; do
 		atf_add_test_case $c
 	done
