@@ -317,16 +317,17 @@ static void
 see_store(struct doctor *d)
 {
 	const char *data = rules_text(d->rules, P_data_directory);
-	const char *map = rules_text(d->rules, P_postscreen_cache_map);
+	char *path = store_path_of(d->rules);
 	struct stat st;
 
-	if (*map == '\0')
+	if (path == NULL)
 		say(d, NOTE, "postscreen_cache_map is empty: every client is new each time");
 	else if (stat(data, &st) != 0)
 		say(d, WORRY, "%s (data_directory): %s: install -d -o %s %s", data, strerror(errno),
 		    rules_text(d->rules, P_gatehouse_user), data);
 	else
-		say(d, FINE, "records are kept in %s", map);
+		say(d, FINE, "records are kept in lmdb:%s", path);
+	free(path);
 }
 
 /*
