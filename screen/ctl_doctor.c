@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "dnsbl/dnsbl.h"
+#include "policy/policy.h"
 #include "screen/backend.h"
 #include "screen/ctl.h"
 #include "screen/ctl_live.h"
