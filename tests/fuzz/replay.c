@@ -3,6 +3,8 @@
  * prefixes, is given to the target once. The bytes stand in a block of exactly their size, so that
  * AddressSanitizer sees a read beyond them.
  */
+#include "config.h"
+
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +15,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
+#ifndef WITH_FUZZING
 static void
 replay(const uint8_t *bytes, size_t len)
 {
@@ -57,3 +60,4 @@ main(int argc, char **argv)
 	printf("%d inputs\n", argc - 1);
 	return failed;
 }
+#endif
