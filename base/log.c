@@ -115,6 +115,13 @@ log_open(const char *target, const char *tag, int facility)
 	return true;
 }
 
+void
+log_host(const char *name)
+{
+	prepare_once();
+	snprintf(sink.host, sizeof sink.host, "%.*s", (int)strcspn(name, "."), name);
+}
+
 int
 log_fd(void)
 {

@@ -25,6 +25,9 @@ enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARNING, LOG_LEVEL_E
  */
 bool log_open(const char *target, const char *tag, int facility);
 
+/* The host in the lines of a file: the name's first label. Until then this machine's own. */
+void log_host(const char *name);
+
 /* The descriptor behind the sink, to be kept by a child that closes the rest; -1 if none. */
 int log_fd(void);
 

@@ -69,6 +69,7 @@ master_open_log(const struct snapshot *snap, bool foreground)
 	for (size_t i = 0; i < sizeof facilities / sizeof facilities[0]; i++)
 		if (strcmp(facilities[i].name, name) == 0)
 			facility = facilities[i].facility;
+	log_host(snap->myhostname);
 	if (log_open(target, rules_text(snap->rules, P_syslog_name), facility))
 		return true;
 	fprintf(stderr, "gatehouse: gatehouse_log: cannot open %s: %s\n", target, strerror(errno));

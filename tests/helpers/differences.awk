@@ -1,4 +1,4 @@
-# The list of intended differences, one file a script:
+# A list of intended differences, one file a script (or tool):
 #	script NAME...
 #	why REASON
 #	< what postscreen says
