@@ -140,6 +140,45 @@ static const int for_screen[] = {
 	CALL(get_robust_list),
 	CALL(kill),
 };
+static const int for_store[] = {
+	CALL(socket),
+	CALL(bind),
+	CALL(listen),
+	CALL(accept4),
+	CALL(open),
+	CALL(openat),
+	CALL(stat),
+	CALL(lstat),
+	CALL(statx),
+	CALL(access),
+	CALL(faccessat),
+	CALL(faccessat2),
+	CALL(fstatfs),
+	CALL(mkdir),
+	CALL(mkdirat),
+	CALL(rename),
+	CALL(renameat),
+	CALL(renameat2),
+	CALL(unlink),
+	CALL(unlinkat),
+	CALL(umask),
+	CALL(flock),
+	CALL(fallocate),
+	CALL(ftruncate),
+	CALL(pread64),
+	CALL(pwrite64),
+	CALL(pwritev),
+	CALL(msync),
+	CALL(set_robust_list),
+	CALL(get_robust_list),
+	CALL(clone),
+	CALL(clone3),
+	CALL(wait4),
+	CALL(dup2),
+	CALL(dup3),
+	CALL(close_range),
+	CALL(kill),
+};
 /* Libraries try these and can live without them. */
 static const int refused[] = {
 	CALL(open),
@@ -210,6 +249,8 @@ build(scmp_filter_ctx ctx, enum jail_profile profile)
 #endif
 	if (r == 0 && profile == JAIL_SCREEN)
 		r = ADD(ctx, SCMP_ACT_ALLOW, for_screen);
+	if (r == 0 && profile == JAIL_STORE)
+		r = ADD(ctx, SCMP_ACT_ALLOW, for_store);
 	for (size_t i = 0; i < sizeof refused / sizeof refused[0] && r == 0; i++) {
 		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), refused[i], 0);
 		if (r == -EACCES || r == -EEXIST || r == -EDOM)

@@ -20,6 +20,7 @@ bool jail_drop(const char *user, char *err, size_t err_size);
 enum jail_profile {
 	JAIL_SCREEN,   /* sockets, DNS, memory maps of the store; no files but those opened */
 	JAIL_TLSPROXY, /* read, write, poll; no sockets of its own */
+	JAIL_STORE,    /* files, locks, a socket to listen at, a child to read a doubtful file; no execve */
 };
 
 /*

@@ -172,19 +172,21 @@ struct conclusion {
 struct conclusion screening_conclude(struct screening *, unsigned *passes_before);
 
 /*
- * The store: LMDB, address text → record text. One writer in the master, readers in the workers, each
- * process with an environment of its own: a child closes what it inherited (fd_close_others) before it
- * opens a reader. No function fails for the caller: trouble is logged (at most once a second) and means
- * "no memory"; when its cause is gone the memory comes back by itself.
+ * The store: LMDB, address text → record text. One writer, readers in the workers, each process with an
+ * environment of its own: a child closes what it inherited (fd_close_others) before it opens anything.
+ * No function fails for the caller: trouble is logged (at most once a second) and means "no memory"; when
+ * its cause is gone the memory comes back by itself.
  *
  * A reader lives in a jail that cannot open files. If it was born blind, or the writer has begun a new
- * file because the old one was damaged or deleted, only a new process can see it: the writer then calls
- * its owner (store_writer_on_renewal), who replaces the workers as for a reload.
+ * file because the old one was damaged or deleted, only a new process can see it: then the writer's news
+ * (STORE_UNSEEN, or STORE_OPEN with another file) say so, and the workers are to be replaced as for a reload.
+ *
+ * One reader a process: it catches SIGBUS and SIGSEGV, which a damaged file raises in the middle of a look-up.
  */
 struct store_reader;
 /*
- * Opened before the jail. path: the environment's directory. feed_fd: the worker's end of
- * store_writer_feed(), borrowed; -1: none, what is put stays in this process. Never null.
+ * Opened before the jail. path: the environment's directory. feed_fd: the worker's end of the writer's
+ * feed, borrowed; -1: none, what is put stays in this process. Never null.
  */
 struct store_reader *store_reader_open(const char *path, int feed_fd);
 void store_reader_free(struct store_reader **); /* flushes */
@@ -196,26 +198,35 @@ bool store_get(struct store_reader *, const struct addr *, struct record *out, i
 void store_put(struct store_reader *, const struct addr *, const struct record *, uint8_t enabled,
     int64_t now_s);
 
+/*
+ * Makes the directory if it is missing, 0700, and gives it and its files to `user` if we are root (null: to
+ * us). False with the reason in err if it is no directory, or belongs to somebody else.
+ */
+bool store_prepare(const char *path, const char *user, struct buf *err);
+
+/*
+ * The writer. It waits for the disk and trusts a file that may be damaged, so it belongs into a process of
+ * its own, which runs as the owner of the store and may fall: what was committed stays, what was sent to
+ * its feed waits there for the next.
+ */
 struct store_writer;
+enum store_news {
+	STORE_OPEN,   /* it works; the number is the file's, and no other file's */
+	STORE_BLIND,  /* it cannot be opened; said at each try, every two seconds. store_prepare() may help */
+	STORE_UNSEEN, /* a reader cannot see it */
+	STORE_FAILS,  /* it cannot be opened or written, as the log says */
+	STORE_WORKS,  /* again */
+};
+typedef void store_news_fn(void *arg, enum store_news, uint64_t file);
 /*
- * Creates the environment (directory 0700, owned by `user` if we are root and user is not null). Never
- * null: a store that cannot be opened is tried again from the loop. sweep_s: 0 never. Open it after
- * daemonising and before the first worker is forked. Commits follow an update within a second.
+ * Never null: a store that cannot be opened is tried again from the loop. sweep_s: 0 never. news, which may be
+ * null, is called from the loop, and from here. Commits follow an update within a second.
  */
-struct store_writer *store_writer_open(struct loop *, const char *path, const char *user,
-    const struct policy_rules *, int64_t sweep_s);
-void store_writer_free(struct store_writer **); /* commits what is pending; closes the feeds */
-/*
- * A socket pair for one worker: returns the worker's end (the caller closes it after the fork); the
- * writer keeps and watches the other until the worker is gone. -1 with errno.
- */
-int store_writer_feed(struct store_writer *);
-/* New rules after a reload (retention, enabled checks, sweep interval). */
-void store_writer_rules(struct store_writer *, const struct policy_rules *, int64_t sweep_s);
-/* fn is called from the loop when readers must be opened anew, at most once a minute. */
-void store_writer_on_renewal(struct store_writer *, void (*fn)(void *arg), void *arg);
-/* A worker died by SIGBUS or SIGSEGV: have the file examined soon (in a process of its own). */
-void store_writer_suspect(struct store_writer *);
+struct store_writer *store_writer_open(struct loop *, const char *path, const struct policy_rules *,
+    int64_t sweep_s, store_news_fn *news, void *arg);
+void store_writer_free(struct store_writer **); /* takes and commits what has been sent; closes the feeds */
+/* Takes updates from this end of a SEQPACKET socket pair, which is now the writer's; workers have the other. */
+void store_writer_feed(struct store_writer *, int fd);
 
 /*
  * Where postscreen_cache_map puts the environment: PATH of "lmdb:PATH"; of another type PATH.lmdb, for
@@ -224,8 +235,10 @@ void store_writer_suspect(struct store_writer *);
 char *store_path_of(const struct rules *);
 
 /*
- * The store opened directly, for gatehousectl: LMDB is made for many processes. Blocking; never beside
- * a reader or writer in one process. Changes are committed every few hundred, and by store_tool_commit().
+ * The store for gatehousectl. Reading, it opens the file beside the daemon. Writing, it hands its changes to
+ * the daemon's writer if there is one, and is the writer otherwise: it never keeps the daemon waiting, be it
+ * stopped in the middle. Blocks, for half a minute at most; never beside a reader or writer in one process.
+ * Changes are on disk after store_tool_commit(), and every few hundred.
  */
 struct store_tool;
 enum store_result { STORE_FOUND, STORE_MISSING, STORE_ERROR };
@@ -298,36 +311,63 @@ struct share_stats share_stats(const struct share *);
 /*
  * Pools of senders. Big providers try again from other addresses of theirs. The hosts of a network in
  * gatehouse_pool_prefixes count as one client; so do the hosts that the SPF record of a domain in
- * gatehouse_pool_domains allows, and those are asked about by DNSBL only. Each worker walks the records
- * for itself, from its jail, again when their time to live is over; a walk that fails leaves the last
- * good set in force.
+ * gatehouse_pool_domains allows, and those are asked about by DNSBL only.
  */
+#define POOLS_MAX 64
 struct pools_rules;
 struct pools_rules *pools_rules_load(const struct rules *, struct diag *); /* null: no pools */
 void pools_rules_free(struct pools_rules **);
+void policy_rules_listed_only(struct policy_rules *); /* switches the checks off that pools are spared */
 
-struct pools;
-/* Before the jail (the resolver's configuration is read). Walks from the loop, at once. */
-struct pools *pools_new(struct loop *, const struct pools_rules *);
-void pools_free(struct pools **);
+/*
+ * What is known of them, in memory that children share: one process walks the records and writes what they
+ * allow, all others read. It outlives each of them.
+ */
+struct pools_board;
+struct pools_board *pools_board_new(const struct pools_rules *); /* borrows the rules. Null with errno */
+void pools_board_free(struct pools_board **);
+/* What the other knows of the same domains; before anybody writes. */
+void pools_board_inherit(struct pools_board *, const struct pools_board *from);
 /*
  * True if the client is in a pool: key is the address under which its record stands, and listed_only says
- * that no other check than DNSBL is due (use policy_rules_listed_only()).
+ * that no other check than DNSBL is due (use policy_rules_listed_only()). Never waits.
  */
-bool pools_find(const struct pools *, const struct addr *client, struct addr *key, bool *listed_only);
-void policy_rules_listed_only(struct policy_rules *); /* switches the other checks off */
+bool pools_find(const struct pools_board *, const struct addr *client, struct addr *key, bool *listed_only);
+
+/*
+ * The one that walks. Opened before the jail (the resolver's configuration is read); walks from the loop, what is
+ * not known at once, the rest when its time to live is over. A walk that fails leaves the last good set in force.
+ */
+struct pools;
+struct pools *pools_walk(struct loop *, struct pools_board *);
+void pools_free(struct pools **);
+
+#define POOL_NETS_MAX 8192
+#define POOL_SOURCES_MAX 11 /* the domain and ten look-ups (RFC 7208 section 4.6.4) */
+#define POOL_ERROR_SIZE 320
+struct pool_source {
+	char term[280]; /* the domain, or what leads to another record or to hosts: "include:..." */
+	uint8_t parent; /* in whose record it stands; the domain is its own */
+	uint32_t ttl_s;
+};
+struct pool_net {
+	struct addr net;
+	uint8_t len;
+	bool excluded;
+	uint8_t source;
+};
 struct pool_info {
-	const char *name;        /* the domain, or NETWORK/LENGTH */
+	const char *name; /* the domain, or NETWORK/LENGTH; borrowed from the rules */
 	struct addr key;
 	bool is_domain;
-	size_t networks;         /* 0: nothing known yet */
-	int64_t age_s, next_s;   /* since the last good walk; until the next; -1: none */
-	unsigned skipped;        /* terms of the SPF record that are no networks */
-	const char *error;       /* of the last walk; null: good */
+	int64_t age_s, next_s;       /* since the last good walk; until the next; -1: none yet */
+	unsigned skipped;            /* terms of the SPF records that are no networks */
+	char error[POOL_ERROR_SIZE]; /* of the last walk; empty: it was good */
+	size_t source_count, net_count;
+	struct pool_source sources[POOL_SOURCES_MAX];
+	struct pool_net nets[POOL_NETS_MAX];
 };
-typedef bool pool_net_fn(void *arg, const struct addr *net, unsigned len, bool excluded);
-size_t pools_count(const struct pools *);
-struct pool_info pools_info(const struct pools *, size_t i);
-void pools_each_net(const struct pools *, size_t i, pool_net_fn *, void *arg);
+size_t pools_count(const struct pools_board *);
+struct pool_info *pools_look(const struct pools_board *, size_t i, int64_t now_us); /* the caller's: free() */
 
 #endif

@@ -1,189 +1,16 @@
+/* The board: what is known of pools, shared by the processes of a generation. */
 #include "config.h"
 
-#include <arpa/inet.h>
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-#include "base/log.h"
 #include "base/mem.h"
-#include "policy/spf.h"
+#include "policy/pools.h"
 
-#define LOG_PROGRAM "postscreen"
-#define POOLS_MAX 64
-#define TTL_MIN_S 300
-#define TTL_MAX_S 86400
-#define RETRY_MIN_S 60
-#define RETRY_MAX_S 3600
-#define WIDEST_4 8
-#define WIDEST_6 16
+#define READS_MAX 16 /* a set changes every few minutes; a writer gone mad must not hold us */
 
-/* What the operator named. */
-struct pool_rule {
-	char *name;
-	struct addr net; /* family 0: a domain */
-	uint8_t len;
-	struct addr key;
-};
-struct pools_rules {
-	struct pool_rule rules[POOLS_MAX];
-	size_t count;
-	char *servers;
-};
-
-/* Addresses from first to last, as one sorted list; IPv4 before IPv6. */
-struct range {
-	struct addr first, last;
-};
-struct ranges {
-	struct range *list;
-	size_t count;
-};
-
-struct pool {
-	const struct pool_rule *rule;
-	struct pools *pools;
-	struct ranges in, out;
-	struct spf_net *nets; /* as walked, for showing */
-	size_t net_count;
-	struct spf_walk *walk;
-	struct watch timer;
-	int64_t walked_us, next_us; /* 0: never */
-	int64_t retry_s;
-	unsigned skipped;
-	char error[320];
-};
-struct pools {
-	struct loop *loop;
-	struct spf_dns *dns;
-	bool ending;
-	size_t count;
-	struct pool pools[];
-};
-
-/* Configuration. */
-
-static void
-wrong(struct diag *diag, const struct rules *rules, enum param param, struct span text,
-    const char *write)
-{
-	unsigned line;
-	const char *file = rules_origin(rules, param, &line);
-
-	diag_add(diag, DIAG_ERROR, file, line, "%s: \"%.*s\": %s", param_rows[param].name,
-	    (int)(text.len < 200 ? text.len : 200), text.p, write);
-}
-
-static bool
-parse_prefix(struct span text, struct pool_rule *out)
-{
-	const char *slash = memchr(text.p, '/', text.len);
-	uint64_t len;
-
-	if (slash == NULL || !addr_parse(&out->net, text.p, (size_t)(slash - text.p)))
-		return false;
-	if (!span_uint((struct span){ slash + 1, text.len - (size_t)(slash + 1 - text.p) },
-		addr_bits(&out->net), &len))
-		return false;
-	out->len = (uint8_t)len;
-	out->key = out->net;
-	addr_mask(&out->key, out->len);
-	return addr_equal(&out->key, &out->net) &&
-	       len >= (out->net.family == 4 ? WIDEST_4 : WIDEST_6);
-}
-
-/*
- * The record of a domain's pool stands under an address of 100::/64, which nobody can send from
- * (RFC 6666): every host that shares records, and every restart, finds the same.
- */
-static struct addr
-domain_key(const char *domain)
-{
-	struct addr key = { .family = 6, .ip = { 1 } };
-	uint64_t hash = 14695981039346656037u; /* FNV-1a: fixed for ever, unlike hash_bytes() */
-
-	for (; *domain != '\0'; domain++)
-		hash = (hash ^ (unsigned char)*domain) * 1099511628211u;
-	for (int i = 0; i < 8; i++)
-		key.ip[8 + i] = (uint8_t)(hash >> (56 - 8 * i));
-	return key;
-}
-
-static bool
-is_domain(struct span text)
-{
-	bool dot = false;
-
-	for (size_t i = 0; i < text.len; i++) {
-		unsigned char c = (unsigned char)text.p[i];
-		if (!isalnum(c) && c != '-' && c != '_' && c != '.')
-			return false;
-		dot = dot || (c == '.' && i > 0 && i + 1 < text.len);
-	}
-	return dot && text.len < 254;
-}
-
-static bool
-parse_domain(struct span text, struct pool_rule *out)
-{
-	if (!is_domain(text))
-		return false;
-	for (char *p = out->name; *p != '\0'; p++)
-		*p = (char)tolower((unsigned char)*p);
-	out->key = domain_key(out->name);
-	return true;
-}
-
-static void
-load_list(struct pools_rules *p, const struct rules *rules, enum param param,
-    bool (*parse)(struct span, struct pool_rule *), const char *write, struct diag *diag)
-{
-	struct span rest = span_of(rules_text(rules, param)), text;
-
-	while ((text = rules_list_token(&rest)).len > 0) {
-		if (p->count == POOLS_MAX) {
-			wrong(diag, rules, param, text, "at most 64 pools");
-			return;
-		}
-		struct pool_rule *rule = &p->rules[p->count];
-		*rule = (struct pool_rule){ .name = mem_strndup(text.p, text.len) };
-		if (parse(text, rule)) {
-			p->count++;
-			continue;
-		}
-		wrong(diag, rules, param, text, write);
-		free(rule->name);
-	}
-}
-
-struct pools_rules *
-pools_rules_load(const struct rules *rules, struct diag *diag)
-{
-	struct pools_rules *p = mem_alloc(sizeof *p);
-
-	load_list(p, rules, P_gatehouse_pool_prefixes, parse_prefix,
-	    "write NETWORK/LENGTH with no bits set after LENGTH, /8 (IPv6: /16) or longer", diag);
-	load_list(p, rules, P_gatehouse_pool_domains, parse_domain,
-	    "write a domain, like example.com", diag);
-	p->servers = mem_strdup(rules_text(rules, P_gatehouse_dns_servers));
-	if (p->count == 0)
-		pools_rules_free(&p);
-	return p;
-}
-
-void
-pools_rules_free(struct pools_rules **rules)
-{
-	if (*rules == NULL)
-		return;
-	for (size_t i = 0; i < (*rules)->count; i++)
-		free((*rules)->rules[i].name);
-	free((*rules)->servers);
-	free(*rules);
-	*rules = NULL;
-}
-
-/* Sets. */
+/* Ranges. */
 
 static int
 compare(const struct addr *a, const struct addr *b)
@@ -200,7 +27,7 @@ by_first(const void *a, const void *b)
 }
 
 static struct range
-range_of(const struct spf_net *net)
+range_of(const struct pool_net *net)
 {
 	struct range r = { net->net, net->net };
 
@@ -209,189 +36,209 @@ range_of(const struct spf_net *net)
 	return r;
 }
 
-/* Sorted, and no range begins before another one ends: one binary search finds an address. */
-static struct ranges
-ranges_make(const struct spf_net *nets, size_t count, bool excluded)
+/* Sorted and merged, so that one binary search finds an address. Returns how many are left. */
+static size_t
+merge(struct range *list, size_t count)
 {
-	struct ranges r = { mem_array(count ? count : 1, sizeof *r.list), 0 };
 	size_t kept = 0;
 
-	for (size_t i = 0; i < count; i++)
-		if (nets[i].excluded == excluded)
-			r.list[r.count++] = range_of(&nets[i]);
-	if (r.count > 0)
-		qsort(r.list, r.count, sizeof *r.list, by_first);
-	for (size_t i = 1; i < r.count; i++) {
-		if (compare(&r.list[i].first, &r.list[kept].last) > 0)
-			r.list[++kept] = r.list[i];
-		else if (compare(&r.list[i].last, &r.list[kept].last) > 0)
-			r.list[kept].last = r.list[i].last;
+	if (count == 0)
+		return 0;
+	qsort(list, count, sizeof *list, by_first);
+	for (size_t i = 1; i < count; i++) {
+		if (compare(&list[i].first, &list[kept].last) > 0)
+			list[++kept] = list[i];
+		else if (compare(&list[i].last, &list[kept].last) > 0)
+			list[kept].last = list[i].last;
 	}
-	if (r.count > 0)
-		r.count = kept + 1;
-	return r;
+	return kept + 1;
+}
+
+/* Of one kind, from `list` on. */
+static size_t
+collect(struct range *list, const struct pool_set *set, bool excluded)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < set->net_count; i++)
+		if (set->nets[i].excluded == excluded)
+			list[count++] = range_of(&set->nets[i]);
+	return merge(list, count);
+}
+
+void
+pool_set_sort(struct pool_set *set)
+{
+	set->in_count = collect(set->ranges, set, false);
+	set->out_count = collect(set->ranges + set->in_count, set, true);
 }
 
 static bool
-ranges_have(const struct ranges *r, const struct addr *a)
+ranges_have(const struct range *list, size_t count, const struct addr *a)
 {
-	size_t low = 0, high = r->count;
+	size_t low = 0, high = count;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
-		if (compare(&r->list[middle].last, a) < 0)
+		if (compare(&list[middle].last, a) < 0)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	return low < r->count && compare(&r->list[low].first, a) <= 0;
+	return low < count && compare(&list[low].first, a) <= 0;
 }
 
-static void
-pool_forget(struct pool *p)
+/* The board. */
+
+struct pools_board *
+pools_board_new(const struct pools_rules *rules)
 {
-	free(p->in.list);
-	free(p->out.list);
-	free(p->nets);
-	p->in = p->out = (struct ranges){ 0 };
-	p->nets = NULL;
-	p->net_count = 0;
-}
+	size_t size = rules->count * sizeof(struct pool_slot);
+	void *slots = mmap(
+	    NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-/* Walking. */
-
-static void
-walk_failed(struct pool *p, const char *why)
-{
-	struct buf error = BUF(p->error);
-
-	buf_puts(&error, why);
-	log_warning("pool %s: %s -- %s", p->rule->name, p->error,
-	    p->net_count > 0 ? "the last good set stays"
-			     : "its hosts are screened as any other"); /* fail open */
-	p->retry_s = p->retry_s * 2 < RETRY_MIN_S   ? RETRY_MIN_S
-		     : p->retry_s * 2 > RETRY_MAX_S ? RETRY_MAX_S
-						    : p->retry_s * 2;
-}
-
-static void
-walk_succeeded(struct pool *p)
-{
-	const struct spf_net *nets;
-
-	pool_forget(p);
-	nets = spf_walk_nets(p->walk, &p->net_count);
-	p->nets = mem_array(p->net_count ? p->net_count : 1, sizeof *nets);
-	if (p->net_count > 0)
-		memcpy(p->nets, nets, p->net_count * sizeof *nets);
-	p->in = ranges_make(nets, p->net_count, false);
-	p->out = ranges_make(nets, p->net_count, true);
-	p->walked_us = loop_now_us(p->pools->loop);
-	p->skipped = spf_walk_skipped(p->walk);
-	p->error[0] = '\0';
-	p->retry_s = 0;
-}
-
-static int64_t
-next_walk_s(const struct pool *p)
-{
-	int64_t ttl_s = spf_walk_ttl(p->walk);
-
-	if (p->retry_s > 0)
-		return p->retry_s;
-	return ttl_s < TTL_MIN_S ? TTL_MIN_S : ttl_s > TTL_MAX_S ? TTL_MAX_S : ttl_s;
-}
-
-static void
-on_walked(void *arg)
-{
-	struct pool *p = arg;
-
-	if (p->pools->ending)
-		return;
-	if (spf_walk_error(p->walk) != NULL)
-		walk_failed(p, spf_walk_error(p->walk));
-	else
-		walk_succeeded(p);
-	int64_t wait_s = next_walk_s(p);
-	p->next_us = loop_now_us(p->pools->loop) + wait_s * 1000000;
-	watch_start_once(&p->timer, wait_s * 1000);
-}
-
-static void
-on_timer(int fd, short what, void *arg)
-{
-	struct pool *p = arg;
-	struct spf_resolver resolver = spf_dns_resolver(p->pools->dns);
-
-	(void)fd, (void)what;
-	spf_walk_free(&p->walk);
-	p->walk = spf_walk_new(&resolver, p->rule->name, on_walked, p);
-	spf_walk_start(p->walk);
-}
-
-static void
-pool_init(struct pool *p, struct pools *pools, const struct pool_rule *rule)
-{
-	p->rule = rule;
-	p->pools = pools;
-	watch_init_timer(&p->timer, pools->loop, on_timer, p);
-	if (rule->net.family == 0 && pools->dns != NULL)
-		watch_start_once(&p->timer, 0);
-}
-
-struct pools *
-pools_new(struct loop *loop, const struct pools_rules *rules)
-{
-	struct pools *pools = mem_alloc(sizeof *pools + rules->count * sizeof pools->pools[0]);
-
-	pools->loop = loop;
-	pools->count = rules->count;
-	pools->dns = spf_dns_new(loop, rules->servers);
-	if (pools->dns == NULL)
-		log_warning("pools: no resolver: check gatehouse_dns_servers"); /* fail open */
-	for (size_t i = 0; i < rules->count; i++)
-		pool_init(&pools->pools[i], pools, &rules->rules[i]);
-	return pools;
+	if (slots == MAP_FAILED)
+		return NULL;
+	struct pools_board *board = mem_alloc(sizeof *board);
+	*board = (struct pools_board){ rules, slots };
+	return board;
 }
 
 void
-pools_free(struct pools **handle)
+pools_board_free(struct pools_board **board)
 {
-	struct pools *pools = *handle;
-
-	if (pools == NULL)
+	if (*board == NULL)
 		return;
-	pools->ending = true;
-	for (size_t i = 0; i < pools->count; i++)
-		watch_stop(&pools->pools[i].timer);
-	spf_dns_free(&pools->dns); /* ends the walks */
-	for (size_t i = 0; i < pools->count; i++) {
-		spf_walk_free(&pools->pools[i].walk);
-		pool_forget(&pools->pools[i]);
-	}
-	free(pools);
-	*handle = NULL;
+	munmap((*board)->slots, (*board)->rules->count * sizeof(struct pool_slot));
+	free(*board);
+	*board = NULL;
+}
+
+const struct pool_set *
+pool_in_force(const struct pool_slot *slot)
+{
+	uint32_t version = atomic_load_explicit(&slot->version, memory_order_acquire);
+
+	return version == 0 ? NULL : &slot->sets[version % 2];
+}
+
+struct pool_set *
+pool_to_fill(struct pool_slot *slot)
+{
+	uint32_t version = atomic_load_explicit(&slot->version, memory_order_relaxed);
+
+	/* Whoever still reads there must find the version changed. */
+	atomic_thread_fence(memory_order_seq_cst);
+	return &slot->sets[(version + 1) % 2];
+}
+
+void
+pool_publish(struct pool_slot *slot)
+{
+	uint32_t version = atomic_load_explicit(&slot->version, memory_order_relaxed) + 1;
+
+	/* After four thousand million walks, in ten thousand years: 0 would mean that nothing is known. */
+	atomic_store_explicit(&slot->version, version == 0 ? 2 : version, memory_order_release);
+}
+
+static size_t
+at_most(size_t n, size_t max)
+{
+	return n < max ? n : max;
+}
+
+/* Whoever wrote it may have been in the middle of it, or not be himself any more: no count is trusted. */
+void
+pool_set_copy(struct pool_set *to, const struct pool_set *from)
+{
+	to->walked_us = from->walked_us;
+	to->next_us = from->next_us;
+	to->skipped = from->skipped;
+	memcpy(to->error, from->error, sizeof to->error);
+	to->error[sizeof to->error - 1] = '\0';
+	to->net_count = at_most(from->net_count, POOL_NETS_MAX);
+	to->source_count = at_most(from->source_count, POOL_SOURCES_MAX);
+	to->in_count = at_most(from->in_count, POOL_NETS_MAX);
+	to->out_count = at_most(from->out_count, POOL_NETS_MAX - to->in_count);
+	memcpy(to->sources, from->sources, to->source_count * sizeof to->sources[0]);
+	memcpy(to->nets, from->nets, to->net_count * sizeof to->nets[0]);
+	memcpy(to->ranges, from->ranges, (to->in_count + to->out_count) * sizeof to->ranges[0]);
+}
+
+/* The version that was read; 0: there is nothing. */
+static uint32_t
+begin_reading(const struct pool_slot *slot)
+{
+	return atomic_load_explicit(&slot->version, memory_order_acquire);
 }
 
 static bool
-pool_has(const struct pool *p, const struct addr *client)
+read_whole(const struct pool_slot *slot, uint32_t version)
 {
-	if (p->rule->net.family != 0)
-		return addr_in_prefix(client, &p->rule->net, p->rule->len);
-	return ranges_have(&p->in, client) && !ranges_have(&p->out, client);
+	atomic_thread_fence(memory_order_acquire);
+	return atomic_load_explicit(&slot->version, memory_order_relaxed) == version;
+}
+
+/* False: nothing is known. */
+static bool
+read_set(const struct pool_slot *slot, struct pool_set *out)
+{
+	for (int i = 0; i < READS_MAX; i++) {
+		uint32_t version = begin_reading(slot);
+		if (version == 0)
+			return false;
+		pool_set_copy(out, &slot->sets[version % 2]);
+		if (read_whole(slot, version))
+			return true;
+	}
+	return false;
+}
+
+void
+pools_board_inherit(struct pools_board *board, const struct pools_board *from)
+{
+	for (size_t i = 0; i < board->rules->count; i++)
+		for (size_t k = 0; k < from->rules->count; k++)
+			if (strcmp(board->rules->rules[i].name, from->rules->rules[k].name) == 0 &&
+			    read_set(&from->slots[k], pool_to_fill(&board->slots[i])))
+				pool_publish(&board->slots[i]);
+}
+
+/* Finding. */
+
+static bool
+set_has(const struct pool_set *set, const struct addr *client)
+{
+	size_t in = at_most(set->in_count, POOL_NETS_MAX);
+	size_t out = at_most(set->out_count, POOL_NETS_MAX - in);
+
+	return ranges_have(set->ranges, in, client) && !ranges_have(set->ranges + in, out, client);
+}
+
+static bool
+slot_has(const struct pool_slot *slot, const struct addr *client)
+{
+	for (int i = 0; i < READS_MAX; i++) {
+		uint32_t version = begin_reading(slot);
+		bool has = version != 0 && set_has(&slot->sets[version % 2], client);
+		if (read_whole(slot, version))
+			return has;
+	}
+	return false;
 }
 
 bool
 pools_find(
-    const struct pools *pools, const struct addr *client, struct addr *key, bool *listed_only)
+    const struct pools_board *board, const struct addr *client, struct addr *key, bool *listed_only)
 {
-	for (size_t i = 0; i < pools->count; i++) {
-		const struct pool *p = &pools->pools[i];
-		if (!pool_has(p, client))
+	for (size_t i = 0; i < board->rules->count; i++) {
+		const struct pool_rule *rule = &board->rules->rules[i];
+		bool is_domain = rule->net.family == 0;
+		if (is_domain ? !slot_has(&board->slots[i], client)
+			      : !addr_in_prefix(client, &rule->net, rule->len))
 			continue;
-		*key = p->rule->key;
-		*listed_only = p->rule->net.family == 0;
+		*key = rule->key;
+		*listed_only = is_domain;
 		return true;
 	}
 	return false;
@@ -400,37 +247,61 @@ pools_find(
 /* Showing. */
 
 size_t
-pools_count(const struct pools *pools)
+pools_count(const struct pools_board *board)
 {
-	return pools->count;
+	return board->rules->count;
 }
 
-struct pool_info
-pools_info(const struct pools *pools, size_t i)
+static void
+tame(struct pool_info *info)
 {
-	const struct pool *p = &pools->pools[i];
-	int64_t now_us = loop_now_us(pools->loop);
-
-	return (struct pool_info){
-		.name = p->rule->name,
-		.key = p->rule->key,
-		.is_domain = p->rule->net.family == 0,
-		.networks = p->rule->net.family != 0 ? 1 : p->net_count,
-		.age_s = p->walked_us != 0 ? (now_us - p->walked_us) / 1000000 : -1,
-		.next_s = p->next_us != 0 ? (p->next_us - now_us) / 1000000 : -1,
-		.skipped = p->skipped,
-		.error = p->error[0] != '\0' ? p->error : NULL,
-	};
+	for (size_t i = 0; i < info->source_count; i++) {
+		info->sources[i].term[sizeof info->sources[i].term - 1] = '\0';
+		if (info->sources[i].parent > i)
+			info->sources[i].parent = 0;
+	}
+	for (size_t i = 0; i < info->net_count; i++) {
+		struct pool_net *net = &info->nets[i];
+		if (net->source >= info->source_count)
+			net->source = 0;
+		if (net->net.family != 4 && net->net.family != 6)
+			net->net.family = 6;
+	}
 }
 
-void
-pools_each_net(const struct pools *pools, size_t i, pool_net_fn *fn, void *arg)
+static void
+describe(struct pool_info *info, const struct pool_set *set, int64_t now_us)
 {
-	const struct pool *p = &pools->pools[i];
+	info->age_s = set->walked_us != 0 ? (now_us - set->walked_us) / 1000000 : -1;
+	info->next_s = set->next_us != 0 ? (set->next_us - now_us) / 1000000 : -1;
+	if (info->next_s < 0 && set->next_us != 0)
+		info->next_s = 0; /* at work */
+	info->skipped = set->skipped;
+	info->source_count = set->source_count;
+	info->net_count = set->net_count;
+	memcpy(info->error, set->error, sizeof info->error);
+	memcpy(info->sources, set->sources, set->source_count * sizeof set->sources[0]);
+	memcpy(info->nets, set->nets, set->net_count * sizeof set->nets[0]);
+	tame(info);
+}
 
-	if (p->rule->net.family != 0)
-		fn(arg, &p->rule->net, p->rule->len, false);
-	for (size_t n = 0; n < p->net_count; n++)
-		if (!fn(arg, &p->nets[n].net, p->nets[n].len, p->nets[n].excluded))
-			return;
+struct pool_info *
+pools_look(const struct pools_board *board, size_t i, int64_t now_us)
+{
+	const struct pool_rule *rule = &board->rules->rules[i];
+	struct pool_info *info = mem_alloc(sizeof *info);
+	struct pool_set *set = mem_alloc(sizeof *set);
+
+	info->name = rule->name;
+	info->key = rule->key;
+	info->is_domain = rule->net.family == 0;
+	info->age_s = info->next_s = -1;
+	if (read_set(&board->slots[i], set)) {
+		describe(info, set, now_us);
+	} else if (!info->is_domain) {
+		info->net_count = 1;
+		info->nets[0] = (struct pool_net){ .net = rule->net, .len = rule->len };
+	}
+	free(set);
+	return info;
 }

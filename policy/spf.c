@@ -1,5 +1,6 @@
 #include "config.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -177,14 +178,17 @@ spf_next(struct span *rest, struct spf_term *out)
 	struct span text = { rest->p, space != NULL ? (size_t)(space - rest->p) : rest->len };
 	rest->p += text.len;
 	rest->len -= text.len;
-	return parse_term(text, out) ? SPF_TERM : SPF_BAD;
+	if (!parse_term(text, out))
+		return SPF_BAD;
+	out->text = text;
+	return SPF_TERM;
 }
 
 /* The walk. Only the union matters, so its tasks are done one after the other, in any order. */
 
 struct task {
 	uint16_t type;
-	uint8_t len4, len6;
+	uint8_t len4, len6, source;
 	char name[NAME_SIZE];
 };
 
@@ -194,13 +198,28 @@ struct spf_walk {
 	void *arg;
 	struct task tasks[TASKS_MAX];
 	size_t first, count;
-	struct spf_net *nets;
+	struct pool_net *nets;
 	size_t net_count;
+	struct pool_source sources[POOL_SOURCES_MAX];
+	size_t source_count;
 	unsigned lookups, voids, skipped;
 	uint32_t ttl;
 	bool a_void;
 	char error[320];
 };
+
+/* The domain itself, then every term that costs a look-up: their number is limited. */
+static uint8_t
+add_source(struct spf_walk *w, struct span term, uint8_t parent)
+{
+	assert(w->source_count < POOL_SOURCES_MAX);
+	struct pool_source *source = &w->sources[w->source_count];
+	struct buf out = BUF(source->term);
+	buf_printable(&out, term);
+	source->parent = parent;
+	source->ttl_s = INT32_MAX;
+	return (uint8_t)w->source_count++;
+}
 
 struct spf_walk *
 spf_walk_new(const struct spf_resolver *resolver, const char *domain, spf_done_fn *done, void *arg)
@@ -215,6 +234,7 @@ spf_walk_new(const struct spf_resolver *resolver, const char *domain, spf_done_f
 	w->tasks[0].type = DNS_TXT;
 	buf_puts(&name, domain);
 	w->count = 1;
+	add_source(w, span_of(domain), 0);
 	return w;
 }
 
@@ -234,7 +254,14 @@ spf_walk_error(const struct spf_walk *w)
 	return w->error[0] != '\0' ? w->error : NULL;
 }
 
-const struct spf_net *
+const struct pool_source *
+spf_walk_sources(const struct spf_walk *w, size_t *count)
+{
+	*count = w->source_count;
+	return w->sources;
+}
+
+const struct pool_net *
 spf_walk_nets(const struct spf_walk *w, size_t *count)
 {
 	*count = w->net_count;
@@ -268,82 +295,85 @@ fail(struct spf_walk *w, const char *name, const char *format, ...)
 }
 
 static bool
-add_net(struct spf_walk *w, const char *name, const struct addr *net, uint8_t len, bool excluded)
+add_net(
+    struct spf_walk *w, const struct task *task, const struct addr *net, uint8_t len, bool excluded)
 {
 	char text[ADDR_TEXT_SIZE];
 	struct addr masked = *net;
 
 	if (len < (net->family == 4 ? WIDEST_4 : WIDEST_6))
-		return fail(
-		    w, name, "%s/%u is too much of the Internet", addr_format(net, text), len);
+		return fail(w, task->name, "%s/%u is too much of the Internet",
+		    addr_format(net, text), len);
 	if (addr_is_private(net)) {
 		w->skipped++;
 		return true;
 	}
-	if (w->net_count == SPF_NETS_MAX)
-		return fail(w, name, "more than %d networks", SPF_NETS_MAX);
+	if (w->net_count == POOL_NETS_MAX)
+		return fail(w, task->name, "more than %d networks", POOL_NETS_MAX);
 	if ((w->net_count & (w->net_count - 1)) == 0)
 		w->nets = mem_grow(w->nets, w->net_count ? w->net_count * 2 : 1, sizeof *w->nets);
 	addr_mask(&masked, len);
-	w->nets[w->net_count++] = (struct spf_net){ masked, len, excluded };
+	w->nets[w->net_count++] = (struct pool_net){ masked, len, excluded, task->source };
 	return true;
 }
 
 static bool
-add_task(struct spf_walk *w, uint16_t type, const struct spf_term *t, struct span name)
+add_task(
+    struct spf_walk *w, uint16_t type, uint8_t source, const struct spf_term *t, struct span name)
 {
 	if (w->count == TASKS_MAX)
 		return fail(w, "", "too many names");
 	struct task *task = &w->tasks[(w->first + w->count++) % TASKS_MAX];
-	*task = (struct task){ .type = type, .len4 = t->len4, .len6 = t->len6 };
+	*task = (struct task){ .type = type, .len4 = t->len4, .len6 = t->len6, .source = source };
 	struct buf out = BUF(task->name);
 	buf_putspan(&out, name);
 	return true;
 }
 
 static bool
-add_host(struct spf_walk *w, const struct spf_term *t, struct span name)
+add_host(struct spf_walk *w, uint8_t source, const struct spf_term *t, struct span name)
 {
-	return add_task(w, DNS_A, t, name) && add_task(w, DNS_AAAA, t, name);
+	return add_task(w, DNS_A, source, t, name) && add_task(w, DNS_AAAA, source, t, name);
 }
 
 /* A term that costs a look-up; the limit holds for the whole walk, so loops end too. */
 static bool
-follow(struct spf_walk *w, const char *owner, const struct spf_term *t)
+follow(struct spf_walk *w, const struct task *task, const struct spf_term *t)
 {
-	struct span name = t->domain.len > 0 ? t->domain : span_of(owner);
+	struct span name = t->domain.len > 0 ? t->domain : span_of(task->name);
 
 	if (++w->lookups > LOOKUPS_MAX)
 		return fail(
-		    w, owner, "more than %d look-ups (RFC 7208 section 4.6.4)", LOOKUPS_MAX);
+		    w, task->name, "more than %d look-ups (RFC 7208 section 4.6.4)", LOOKUPS_MAX);
 	if (t->macro || t->kind == SPF_ASKS || t->qualifier != '+') {
 		w->skipped++;
 		return true;
 	}
+	uint8_t source = add_source(w, t->text, task->source);
 	if (t->kind == SPF_A)
-		return add_host(w, t, name);
-	return add_task(w, t->kind == SPF_MX ? DNS_MX : DNS_TXT, t, name);
+		return add_host(w, source, t, name);
+	return add_task(w, t->kind == SPF_MX ? DNS_MX : DNS_TXT, source, t, name);
 }
 
 static bool
-take_term(struct spf_walk *w, const char *owner, const struct spf_term *t)
+take_term(struct spf_walk *w, const struct task *task, const struct spf_term *t)
 {
 	switch (t->kind) {
 	case SPF_IP4:
-		return add_net(w, owner, &t->net, t->len4, t->qualifier != '+');
+		return add_net(w, task, &t->net, t->len4, t->qualifier != '+');
 	case SPF_IP6:
-		return add_net(w, owner, &t->net, t->len6, t->qualifier != '+');
+		return add_net(w, task, &t->net, t->len6, t->qualifier != '+');
 	case SPF_ALL:
-		return t->qualifier != '+' || fail(w, owner, "allows everybody");
+		return t->qualifier != '+' || fail(w, task->name, "allows everybody");
 	case SPF_NOTHING:
 		return true;
 	default:
-		return follow(w, owner, t);
+		return follow(w, task, t);
 	}
 }
 
 static bool
-take_record(struct spf_walk *w, const char *owner, struct span text)
+take_record(struct spf_walk *w, const struct task *task, struct span text)
 {
 	struct spf_term t, redirect = { .kind = SPF_NOTHING, .qualifier = '+' };
 	enum spf_result result;
@@ -353,14 +383,14 @@ take_record(struct spf_walk *w, const char *owner, struct span text)
 			redirect = t;
 			continue;
 		}
-		if (!take_term(w, owner, &t))
+		if (!take_term(w, task, &t))
 			return false;
 		if (t.kind == SPF_ALL)
 			return true; /* nothing after it counts, no redirect either */
 	}
 	if (result == SPF_BAD)
-		return fail(w, owner, "the SPF record has a syntax error");
-	return take_term(w, owner, &redirect);
+		return fail(w, task->name, "the SPF record has a syntax error");
+	return take_term(w, task, &redirect);
 }
 
 /* The strings of a TXT record, put together. */
@@ -377,10 +407,14 @@ join_strings(const struct dns_reader *r, const struct dns_rr *rr, struct buf *ou
 }
 
 static void
-note_ttl(struct spf_walk *w, const struct dns_rr *rr)
+note_ttl(struct spf_walk *w, const struct task *task, const struct dns_rr *rr)
 {
+	struct pool_source *source = &w->sources[task->source];
+
 	if (rr->ttl < w->ttl)
 		w->ttl = rr->ttl;
+	if (rr->ttl < source->ttl_s)
+		source->ttl_s = rr->ttl;
 }
 
 static bool
@@ -397,7 +431,7 @@ take_txt(struct spf_walk *w, const struct task *task, struct dns_reader *r)
 		struct span span = { text.p, text.len };
 		if (!spf_begin(&span))
 			continue;
-		note_ttl(w, &rr);
+		note_ttl(w, task, &rr);
 		good = !text.cut && kept == NULL;
 		if (good) {
 			kept = mem_alloc(span.len + 1);
@@ -410,7 +444,7 @@ take_txt(struct spf_walk *w, const struct task *task, struct dns_reader *r)
 	else if (kept == NULL)
 		good = fail(w, task->name, "no SPF record");
 	else
-		good = take_record(w, task->name, record);
+		good = take_record(w, task, record);
 	free(kept);
 	free(room);
 	return good;
@@ -427,9 +461,9 @@ take_mx(struct spf_walk *w, const struct task *task, struct dns_reader *r)
 		struct buf out = BUF(name);
 		if (count == MX_MAX)
 			return fail(w, task->name, "more than %d mail servers", MX_MAX);
-		note_ttl(w, &rr);
+		note_ttl(w, task, &rr);
 		if (rr.len > 2 && dns_name(r, rr.at + 2, &out) &&
-		    !add_host(w, &t, (struct span){ out.p, out.len }))
+		    !add_host(w, task->source, &t, (struct span){ out.p, out.len }))
 			return false;
 	}
 	return true;
@@ -445,10 +479,9 @@ take_addresses(struct spf_walk *w, const struct task *task, struct dns_reader *r
 		struct addr net = { .family = task->type == DNS_A ? 4 : 6 };
 		if (rr.len != size)
 			continue;
-		note_ttl(w, &rr);
+		note_ttl(w, task, &rr);
 		memcpy(net.ip, r->packet + rr.at, size);
-		if (!add_net(
-			w, task->name, &net, task->type == DNS_A ? task->len4 : task->len6, false))
+		if (!add_net(w, task, &net, task->type == DNS_A ? task->len4 : task->len6, false))
 			return false;
 	}
 	return true;

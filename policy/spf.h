@@ -45,6 +45,7 @@ struct spf_term {
 	char qualifier;	    /* '+', '-', '~', '?' */
 	struct span domain; /* len 0: the current one */
 	bool macro;	    /* the domain has a % in it */
+	struct span text;   /* the whole term */
 	struct addr net;    /* SPF_IP4, SPF_IP6 */
 	uint8_t len4, len6; /* prefix lengths */
 };
@@ -60,12 +61,6 @@ struct spf_resolver {
 	void *ctx;
 };
 
-#define SPF_NETS_MAX 8192
-struct spf_net {
-	struct addr net;
-	uint8_t len;
-	bool excluded;
-};
 struct spf_walk;
 typedef void spf_done_fn(void *arg);
 struct spf_walk *spf_walk_new(
@@ -74,7 +69,8 @@ void spf_walk_start(struct spf_walk *);
 void spf_walk_free(struct spf_walk **); /* not from within done, nor while a question is out */
 /* After done. Null: it went well. */
 const char *spf_walk_error(const struct spf_walk *);
-const struct spf_net *spf_walk_nets(const struct spf_walk *, size_t *count);
+const struct pool_net *spf_walk_nets(const struct spf_walk *, size_t *count);
+const struct pool_source *spf_walk_sources(const struct spf_walk *, size_t *count);
 uint32_t spf_walk_ttl(const struct spf_walk *);	    /* the least of all answers */
 unsigned spf_walk_skipped(const struct spf_walk *); /* terms that are no networks */
 

@@ -18,6 +18,7 @@ struct store_env {
 	MDB_dbi dbi;
 	dev_t dev; /* which data file this is */
 	ino_t ino;
+	uint64_t file; /* the same in a number that is not used again */
 };
 
 /*
@@ -44,11 +45,6 @@ bool record_is_text(struct span);
 /* As the record will read when it has been written and read again. */
 struct record record_settled(const struct record *, uint8_t enabled);
 
-/*
- * Makes the directory if it is missing, 0700 and owned by `user` (null: by us). False with the
- * reason in err if it is no directory, or belongs to somebody else.
- */
-bool store_prepare(const char *path, const char *user, struct buf *err);
 /* Gives the files of an open environment to `user`, if we are root. */
 void store_chown(const char *path, const char *user);
 
@@ -61,12 +57,27 @@ enum store_health store_examine(const char *path);
 /* Renames the files of a damaged environment; what was set aside before is replaced. */
 bool store_set_aside(const char *path);
 
-/* What a worker sends to the writer: up to FEED_BATCH of these in one datagram. */
+/*
+ * Claims the right to write: a descriptor that holds it until it is closed, or -1 with errno;
+ * EWOULDBLOCK: another process has it.
+ */
+int store_claim(const char *path);
+/* The socket at which who has the claim takes changes of others (SEQPACKET), or -1 with errno. */
+int store_door_open(int claim);
+int store_door_enter(const char *path); /* the other end of it, blocking */
+
+/* What is sent to the writer: up to FEED_BATCH of these in one datagram. */
 #define FEED_BATCH 32
 enum feed_kind {
 	FEED_PUT = 1,
 	FEED_BLIND,  /* this worker could not open the store */
 	FEED_DAMAGE, /* this worker met a damaged page */
+	/* Through the door only. */
+	FEED_DELETE,
+	FEED_COMMIT, /* answered by a struct feed_answer when all before it is on disk, or is not */
+};
+struct feed_answer {
+	char why[200]; /* empty: it is */
 };
 struct feed_message {
 	uint8_t kind;

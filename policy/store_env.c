@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "policy/store.h"
 
 #define READERS_MAX 512
@@ -37,11 +38,13 @@ file_in(const char *path, const char *file, const char *suffix, char room[PATH_R
  * before this process opens the file for good: closing ours drops all its locks on it.
  */
 static int
-reserve_locks(const char *path)
+reserve_locks(const char *path, unsigned flags)
 {
 	char room[PATH_ROOM];
 	struct stat st;
-	int fd = open(file_in(path, files[1], "", room), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	/* Who only reads may be root and make a file that the writer, who is not, could not open. */
+	int create = (flags & MDB_RDONLY) ? 0 : O_CREAT;
+	int fd = open(file_in(path, files[1], "", room), O_RDWR | create | O_CLOEXEC, 0600);
 	int code = fd == -1 ? errno : 0;
 
 	if (fd == -1)
@@ -65,20 +68,34 @@ set_up(MDB_env *env, const char *path, unsigned flags)
 	return code;
 }
 
+/* A deleted file's inode is soon another's: the time of its birth tells them apart. */
 static int
-open_database(struct store_env *e)
+identify(struct store_env *e)
 {
+	struct statx born = { 0 };
 	struct stat st;
-	MDB_txn *txn;
-	int fd, code;
+	int fd, code = mdb_env_get_fd(e->env, &fd);
 
-	code = mdb_env_get_fd(e->env, &fd);
 	if (code == 0 && fstat(fd, &st) != 0)
 		code = errno;
 	if (code != 0)
 		return code;
+	(void)statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &born);
 	e->dev = st.st_dev;
 	e->ino = st.st_ino;
+	e->file = ((uint64_t)st.st_dev * 1000003 + st.st_ino) * 1000003 +
+		  (uint64_t)born.stx_btime.tv_sec * 1000000000 + born.stx_btime.tv_nsec;
+	return 0;
+}
+
+static int
+open_database(struct store_env *e)
+{
+	MDB_txn *txn;
+	int code = identify(e);
+
+	if (code != 0)
+		return code;
 	code = mdb_txn_begin(e->env, NULL, MDB_RDONLY, &txn);
 	if (code == 0) {
 		code = mdb_dbi_open(txn, NULL, 0, &e->dbi);
@@ -94,7 +111,7 @@ store_env_open(struct store_env *e, const char *path, unsigned flags)
 
 	if (code != 0)
 		return code;
-	code = reserve_locks(path);
+	code = reserve_locks(path, flags);
 	if (code == 0)
 		code = set_up(e->env, path, flags);
 	if (code == 0)
@@ -222,6 +239,7 @@ store_prepare(const char *path, const char *user, struct buf *err)
 		    strerror(errno));
 		return false;
 	}
+	store_chown(path, user);
 	return true;
 }
 
@@ -271,8 +289,10 @@ examine(const char *path)
 {
 	struct store_env e;
 	MDB_txn *txn;
-	int code = store_env_open(&e, path, MDB_RDONLY);
+	int code = reserve_locks(path, 0);
 
+	if (code == 0)
+		code = store_env_open(&e, path, MDB_RDONLY);
 	if (code == 0)
 		code = store_begin(&e, MDB_RDONLY, &txn);
 	if (code == 0)
@@ -290,6 +310,7 @@ static void __attribute__((noreturn)) examine_and_exit(const char *path)
 	/* LMDB and the sanitizers speak to standard error when they give up. */
 	if (null >= 0)
 		dup2(null, 2);
+	fd_close_others(NULL, 0); /* the claim, should we outlive who has it */
 	for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
 		signal(signals[i], SIG_DFL);
 	setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });

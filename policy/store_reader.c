@@ -1,6 +1,8 @@
 #include "config.h"
 
 #include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -69,6 +71,52 @@ prepare(struct store_reader *r)
 	return code;
 }
 
+/*
+ * The file is mapped: one that is cut short under us is a SIGBUS, and damage may lead LMDB anywhere. A
+ * worker has sessions to lose, and reading leaves nothing half done, so it gets out and goes on blind.
+ */
+static const int faults[] = { SIGBUS, SIGSEGV };
+#define FAULTS (sizeof faults / sizeof faults[0])
+static struct sigaction before[FAULTS];
+static sigjmp_buf way_out;
+static volatile sig_atomic_t guarded;
+
+static void
+on_fault(int signo)
+{
+	if (guarded)
+		siglongjmp(way_out, 1);
+	for (size_t i = 0; i < FAULTS; i++)
+		if (faults[i] == signo)
+			(void)sigaction(
+			    signo, &before[i], NULL); /* it faults again, as if we were not here */
+}
+
+static void
+on_assert(MDB_env *env, const char *text)
+{
+	(void)env, (void)text;
+	if (guarded)
+		siglongjmp(way_out, 1);
+}
+
+static void
+watch_faults(struct store_reader *r)
+{
+	struct sigaction action = { .sa_handler = on_fault, .sa_flags = SA_NODEFER };
+
+	for (size_t i = 0; i < FAULTS; i++)
+		(void)sigaction(faults[i], &action, &before[i]);
+	(void)mdb_env_set_assert(r->db.env, on_assert);
+}
+
+static void
+leave_faults(void)
+{
+	for (size_t i = 0; i < FAULTS; i++)
+		(void)sigaction(faults[i], &before[i], NULL);
+}
+
 struct store_reader *
 store_reader_open(const char *path, int feed_fd)
 {
@@ -79,7 +127,9 @@ store_reader_open(const char *path, int feed_fd)
 	r->recent = mem_array(RECENT_SLOTS, sizeof *r->recent);
 	r->outbox = mem_array(OUTBOX, sizeof *r->outbox);
 	int code = prepare(r);
-	if (code != 0) {
+	if (code == 0) {
+		watch_faults(r);
+	} else {
 		store_env_close(&r->db);
 		log_warning("cache lmdb:%s: cannot open: %s -- screening goes on without memory",
 		    path, mdb_strerror(code)); /* fail open */
@@ -96,6 +146,8 @@ store_reader_free(struct store_reader **reader)
 	if (r == NULL)
 		return;
 	store_reader_flush(r);
+	if (r->db.env != NULL)
+		leave_faults();
 	if (r->txn != NULL)
 		mdb_txn_abort(r->txn);
 	store_env_close(&r->db);
@@ -141,6 +193,20 @@ look_up(struct store_reader *r, const struct addr *client, struct record *out)
 	return code;
 }
 
+static int
+look_up_guarded(struct store_reader *r, const struct addr *client, struct record *out)
+{
+	if (sigsetjmp(way_out, 0) != 0) {
+		guarded = 0;
+		r->txn = NULL; /* whatever state it is in; its place is cleared when we are gone */
+		return MDB_CORRUPTED;
+	}
+	guarded = 1;
+	int code = look_up(r, client, out);
+	guarded = 0;
+	return code;
+}
+
 static void
 look_up_failed(struct store_reader *r, const struct addr *client, int code)
 {
@@ -172,7 +238,7 @@ store_get(struct store_reader *r, const struct addr *client, struct record *out,
 		note(r, FEED_BLIND);
 		return false; /* fail open */
 	}
-	int code = look_up(r, client, out);
+	int code = look_up_guarded(r, client, out);
 	if (code != 0 && code != MDB_NOTFOUND)
 		look_up_failed(r, client, code); /* fail open */
 	return code == 0;

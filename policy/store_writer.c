@@ -18,17 +18,20 @@
 #define UPDATES_MAX 1024 /* kept while the store cannot be written */
 #define COMMIT_MS 500
 #define RETRY_MS 2000 /* a store that is not open, or a commit that failed */
-#define TICK_MS 10000 /* is the file still ours, has a reader died */
+#define TICK_MS 5000 /* is the file still ours, has a reader died */
 #define FEED_BURST 64 /* messages of one worker in one turn */
 #define SLICE_RECORDS 10000
 #define SLICE_US 3000 /* of looking; the commit comes on top */
-#define RENEWAL_MIN_US (60 * 1000000LL)
-#define RENEWAL_MAX_US (3600 * 1000000LL)
+#define GUESTS_MAX 16
+#define CLAIM_RETRY_MS 200
+#define CLAIM_PATIENCE_US (3 * 1000000LL) /* one writer follows another without a word */
+#define EXAMINE_AGAIN_US (60 * 1000000LL)
 #define SAY_AGAIN_US (60 * 1000000LL)
 
 struct update {
 	struct addr client;
 	struct record record;
+	bool forget;
 };
 
 struct feed {
@@ -36,6 +39,8 @@ struct feed {
 	struct store_writer *writer;
 	struct feed *next;
 	int fd;
+	bool guest;    /* came in by the door: may also delete, and asks for answers */
+	uint64_t lost; /* updates since its last answer */
 };
 
 struct sweep {
@@ -47,33 +52,38 @@ struct sweep {
 
 struct store_writer {
 	struct loop *loop;
-	char *path, *user;
+	char *path;
 	struct policy_rules rules;
 	int64_t sweep_s;
+	store_news_fn *news;
+	void *news_arg;
 	struct store_env db;
-	dev_t known_dev; /* the file that readers have seen, if any */
-	ino_t known_ino;
+	int claim, door;	/* -1: not ours, closed */
+	int64_t claim_since_us; /* somebody else has it; 0: nobody */
+	struct watch knock;
 	struct watch commit_timer, tick, sweep_timer;
 	struct feed *feeds;
+	unsigned guests;
 	struct update updates[UPDATES_MAX];
 	size_t update_count;
 	uint64_t updates_lost;
 	struct sweep sweep, slice; /* slice: as it will be once committed */
 	struct {
-		bool wanted;
-		int64_t next_us, span_us;
-		void (*fn)(void *arg);
-		void *arg;
-	} renewal;
-	struct {
 		bool on;
 		int64_t next_us;
 		char text[256];
 	} trouble;
-	bool suspect;
+	bool suspect; /* a reader has met damage */
 	int64_t next_examine_us;
 	struct log_limit lost_limit;
 };
+
+static void
+tell(struct store_writer *w, enum store_news news)
+{
+	if (w->news != NULL)
+		w->news(w->news_arg, news, w->db.file);
+}
 
 /* Says it once, and again every minute while it lasts. */
 static void
@@ -89,41 +99,22 @@ trouble(struct store_writer *w, const char *what, const char *why)
 		w->trouble.next_us = now_us + SAY_AGAIN_US;
 		memcpy(w->trouble.text, text, sizeof text);
 	}
+	if (!w->trouble.on)
+		tell(w, STORE_FAILS);
 	w->trouble.on = true; /* fail open */
 }
 
 static void
 trouble_over(struct store_writer *w)
 {
-	if (w->trouble.on)
-		log_info("cache lmdb:%s: works again", w->path);
+	if (!w->trouble.on)
+		return;
+	log_info("cache lmdb:%s: works again", w->path);
+	tell(w, STORE_WORKS);
 	w->trouble.on = false;
 }
 
 /* Opening. */
-
-static void
-want_renewal(struct store_writer *w)
-{
-	w->renewal.wanted = w->renewal.fn != NULL;
-}
-
-static void
-renew_readers(struct store_writer *w)
-{
-	int64_t now_us = loop_now_us(w->loop);
-
-	if (!w->renewal.wanted || w->db.env == NULL || now_us < w->renewal.next_us)
-		return;
-	w->renewal.wanted = false;
-	/* Readers that stay blind although the writer sees must not keep the workers restarting. */
-	if (now_us > w->renewal.next_us + RENEWAL_MAX_US)
-		w->renewal.span_us = RENEWAL_MIN_US;
-	w->renewal.next_us = now_us + w->renewal.span_us;
-	if (w->renewal.span_us < RENEWAL_MAX_US)
-		w->renewal.span_us *= 2;
-	w->renewal.fn(w->renewal.arg);
-}
 
 static void sweep_schedule(struct store_writer *w);
 
@@ -148,30 +139,90 @@ examined(struct store_writer *w)
 	return true;
 }
 
+static void on_knock(int, short, void *);
+
+/* Ours until close_store(). The next that writes may be a moment late to go: that is no trouble yet. */
 static bool
-open_store(struct store_writer *w)
+claim(struct store_writer *w)
+{
+	int64_t now_us = clock_now_us();
+
+	w->claim = store_claim(w->path);
+	if (w->claim >= 0) {
+		w->claim_since_us = 0;
+		return true;
+	}
+	if (errno != EWOULDBLOCK)
+		trouble(w, "cannot open", strerror(errno));
+	else if (w->claim_since_us == 0)
+		w->claim_since_us = now_us;
+	else if (now_us - w->claim_since_us > CLAIM_PATIENCE_US)
+		trouble(w, "cannot write", "another program does");
+	return false;
+}
+
+static void
+open_door(struct store_writer *w)
+{
+	w->door = store_door_open(w->claim);
+	if (w->door < 0) {
+		log_warning("cache lmdb:%s: gatehousectl cannot change it while we run: %s",
+		    w->path, strerror(errno));
+		return;
+	}
+	watch_init(&w->knock, w->loop, w->door, WATCH_READ, on_knock, w);
+	watch_start(&w->knock);
+}
+
+static void
+close_door(struct store_writer *w)
+{
+	if (w->door >= 0) {
+		watch_stop(&w->knock);
+		close(w->door);
+	}
+	if (w->claim >= 0)
+		close(w->claim);
+	w->door = w->claim = -1;
+}
+
+static bool
+try_open(struct store_writer *w)
 {
 	char text[200];
 	struct buf why = BUF(text);
 
-	if (!store_prepare(w->path, w->user, &why)) {
+	if (!store_prepare(w->path, NULL, &why)) {
 		trouble(w, "cannot open", text);
 		return false;
 	}
-	if (!examined(w))
+	if (!claim(w) || !examined(w))
 		return false;
 	int code = store_env_open(&w->db, w->path, 0);
-	if (code != 0) {
+	if (code != 0)
 		trouble(w, "cannot open", mdb_strerror(code));
+	return code == 0;
+}
+
+static bool
+open_store(struct store_writer *w)
+{
+	if (!try_open(w)) {
+		close_door(w);
+		if (w->claim_since_us == 0 || w->trouble.on)
+			tell(w, STORE_BLIND);
 		return false;
 	}
-	store_chown(w->path, w->user);
-	if (w->known_ino != w->db.ino || w->known_dev != w->db.dev)
-		want_renewal(w);
-	w->known_dev = w->db.dev;
-	w->known_ino = w->db.ino;
+	open_door(w);
+	tell(w, STORE_OPEN);
 	sweep_schedule(w);
 	return true;
+}
+
+static int64_t
+next_try_ms(const struct store_writer *w)
+{
+	return w->db.env != NULL ? TICK_MS : w->claim_since_us != 0 ? CLAIM_RETRY_MS : RETRY_MS;
 }
 
 static void
@@ -189,6 +240,7 @@ close_store(struct store_writer *w)
 	sweep_stopped(w);
 	watch_stop(&w->sweep_timer);
 	store_env_close(&w->db);
+	close_door(w);
 	watch_start_once(&w->tick, RETRY_MS);
 }
 
@@ -215,10 +267,12 @@ put_all(struct store_writer *w, MDB_txn *txn)
 	char key_text[ADDR_TEXT_SIZE], value_text[RECORD_TEXT_SIZE];
 
 	for (size_t i = 0; i < w->update_count; i++) {
-		MDB_val key = store_key(&w->updates[i].client, key_text);
-		MDB_val value = store_value(&w->updates[i].record, value_text);
-		int code = mdb_put(txn, w->db.dbi, &key, &value, 0);
-		if (code != 0)
+		const struct update *u = &w->updates[i];
+		MDB_val key = store_key(&u->client, key_text);
+		MDB_val value = store_value(&u->record, value_text);
+		int code = u->forget ? mdb_del(txn, w->db.dbi, &key, NULL)
+				     : mdb_put(txn, w->db.dbi, &key, &value, 0);
+		if (code != 0 && code != MDB_NOTFOUND)
 			return code;
 	}
 	return 0;
@@ -283,13 +337,19 @@ update_lost(struct store_writer *w)
 }
 
 static void
-add_update(struct store_writer *w, const struct feed_message *m)
+add_update(struct store_writer *w, struct feed *feed, const struct feed_message *m)
 {
-	if (w->update_count == UPDATES_MAX) {
-		update_lost(w);
+	if (m->client.family != 4 && m->client.family != 6)
+		return;
+	/* While nothing can be written, the room is for what workers have learned: a guest is told. */
+	if (w->update_count >= (feed->guest ? BATCH : UPDATES_MAX)) {
+		feed->lost++;
+		if (!feed->guest)
+			update_lost(w);
 		return;
 	}
-	w->updates[w->update_count++] = (struct update){ m->client, m->record };
+	w->updates[w->update_count++] =
+	    (struct update){ m->client, m->record, m->kind == FEED_DELETE };
 	if (w->update_count == BATCH)
 		commit(w);
 	else if (!watch_active(&w->commit_timer))
@@ -299,18 +359,55 @@ add_update(struct store_writer *w, const struct feed_message *m)
 /* Feeds. The workers are jailed because they may fall: nothing they send is taken on trust. */
 
 static void
-take_message(struct store_writer *w, const struct feed_message *m)
+answer(struct store_writer *w, struct feed *feed)
+{
+	struct feed_answer a = { "" };
+	struct buf why = BUF(a.why);
+
+	commit(w);
+	if (w->update_count > 0)
+		buf_puts(&why, w->trouble.text);
+	else if (feed->lost > 0)
+		buf_printf(&why, "%llu changes were lost, the store could not be written",
+		    (unsigned long long)feed->lost);
+	feed->lost = 0;
+	(void)send(
+	    feed->fd, &a, sizeof a, MSG_DONTWAIT | MSG_NOSIGNAL); /* it waits for it, or is gone */
+}
+
+static void
+suspect(struct store_writer *w)
+{
+	int64_t now_us = loop_now_us(w->loop);
+
+	if (now_us < w->next_examine_us)
+		return;
+	w->next_examine_us = now_us + EXAMINE_AGAIN_US;
+	w->suspect = true;
+	watch_start_once(&w->tick, 0);
+}
+
+static void
+take_message(struct store_writer *w, struct feed *feed, const struct feed_message *m)
 {
 	switch (m->kind) {
 	case FEED_PUT:
-		if (m->client.family == 4 || m->client.family == 6)
-			add_update(w, m);
+		add_update(w, feed, m);
 		break;
 	case FEED_BLIND:
-		want_renewal(w);
+		if (w->db.env != NULL)
+			tell(w, STORE_UNSEEN);
 		break;
 	case FEED_DAMAGE:
-		w->suspect = true;
+		suspect(w);
+		break;
+	case FEED_DELETE:
+		if (feed->guest)
+			add_update(w, feed, m);
+		break;
+	case FEED_COMMIT:
+		if (feed->guest)
+			answer(w, feed);
 		break;
 	default:
 		break;
@@ -325,47 +422,75 @@ feed_close(struct store_writer *w, struct feed *feed)
 	while (*at != feed)
 		at = &(*at)->next;
 	*at = feed->next;
+	w->guests -= feed->guest;
 	watch_stop(&feed->watch);
 	close(feed->fd);
 	free(feed);
+}
+
+enum feed_state { FEED_MORE, FEED_EMPTY, FEED_OVER };
+
+static enum feed_state
+take_datagram(struct feed *feed)
+{
+	struct feed_message m[FEED_BATCH];
+	ssize_t n = recv(feed->fd, m, sizeof m, MSG_DONTWAIT | MSG_TRUNC);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return FEED_EMPTY;
+	if (n <= 0)
+		return FEED_OVER;
+	for (size_t k = 0; (size_t)n <= sizeof m && k < (size_t)n / sizeof m[0]; k++)
+		take_message(feed->writer, feed, &m[k]);
+	return FEED_MORE;
 }
 
 static void
 on_feed(int fd, short what, void *arg)
 {
 	struct feed *feed = arg;
-	struct store_writer *w = feed->writer;
-	struct feed_message m[FEED_BATCH];
+	enum feed_state state = FEED_MORE;
 
-	(void)what;
-	for (int i = 0; i < FEED_BURST; i++) {
-		ssize_t n = recv(fd, m, sizeof m, MSG_DONTWAIT | MSG_TRUNC);
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			return;
-		if (n <= 0) {
-			feed_close(w, feed);
-			return;
-		}
-		for (size_t k = 0; (size_t)n <= sizeof m && k < (size_t)n / sizeof m[0]; k++)
-			take_message(w, &m[k]);
-	}
+	(void)fd, (void)what;
+	for (int i = 0; i < FEED_BURST && state == FEED_MORE; i++)
+		state = take_datagram(feed);
+	if (state == FEED_OVER)
+		feed_close(feed->writer, feed);
 }
 
-int
-store_writer_feed(struct store_writer *w)
+static void
+add_feed(struct store_writer *w, int fd, bool guest)
 {
-	int pair[2];
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
-		return -1;
 	struct feed *feed = mem_alloc(sizeof *feed);
+
 	feed->writer = w;
-	feed->fd = pair[0];
+	feed->fd = fd;
+	feed->guest = guest;
 	feed->next = w->feeds;
 	w->feeds = feed;
-	watch_init(&feed->watch, w->loop, feed->fd, WATCH_READ, on_feed, feed);
+	w->guests += guest;
+	watch_init(&feed->watch, w->loop, fd, WATCH_READ, on_feed, feed);
 	watch_start(&feed->watch);
-	return pair[1];
+}
+
+void
+store_writer_feed(struct store_writer *w, int fd)
+{
+	add_feed(w, fd, false);
+}
+
+/* Somebody at the door. Too many are sent away: they say so to who started them. */
+static void
+on_knock(int fd, short what, void *arg)
+{
+	struct store_writer *w = arg;
+	int guest = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	(void)what;
+	if (guest >= 0 && w->guests < GUESTS_MAX)
+		add_feed(w, guest, true);
+	else if (guest >= 0)
+		close(guest);
 }
 
 /* The sweep. */
@@ -502,12 +627,9 @@ swept_at(struct store_writer *w)
 static void
 sweep_schedule(struct store_writer *w)
 {
-	watch_stop(&w->sweep_timer);
-	if (w->sweep_s == 0 || w->db.env == NULL) {
-		sweep_stopped(w);
+	if (w->sweep_s == 0)
 		return;
-	}
-	int64_t wait_s = w->sweep.on ? 0 : swept_at(w) + w->sweep_s - loop_wall_s(w->loop);
+	int64_t wait_s = swept_at(w) + w->sweep_s - loop_wall_s(w->loop);
 	if (wait_s > w->sweep_s)
 		wait_s = w->sweep_s; /* the clock was set back */
 	watch_start_once(&w->sweep_timer, wait_s > 0 ? wait_s * 1000 : 0);
@@ -516,26 +638,12 @@ sweep_schedule(struct store_writer *w)
 /* Keeping house. */
 
 static void
-examine_if_suspect(struct store_writer *w)
-{
-	int64_t now_us = loop_now_us(w->loop);
-
-	if (!w->suspect || now_us < w->next_examine_us)
-		return;
-	w->suspect = false;
-	w->next_examine_us = now_us + RENEWAL_MIN_US;
-	if (w->db.env != NULL)
-		close_store(w); /* opening it again examines it */
-}
-
-static void
 check_file(struct store_writer *w)
 {
 	int dead = 0;
 
 	if (!store_env_is_current(&w->db, w->path)) {
 		trouble(w, "the data file", "was deleted or replaced");
-		w->known_ino = 0; /* the number may be used again */
 		close_store(w);
 		return;
 	}
@@ -552,31 +660,34 @@ on_tick(int fd, short what, void *arg)
 	(void)fd, (void)what;
 	if (w->db.env != NULL)
 		check_file(w);
-	examine_if_suspect(w);
+	if (w->suspect && w->db.env != NULL)
+		close_store(w); /* opening it again examines it */
+	w->suspect = false;
 	if (w->db.env == NULL && open_store(w)) {
 		trouble_over(w);
 		commit(w);
 	}
-	renew_readers(w);
-	watch_start_once(&w->tick, w->db.env != NULL ? TICK_MS : RETRY_MS);
+	watch_start_once(&w->tick, next_try_ms(w));
 }
 
 struct store_writer *
-store_writer_open(struct loop *loop, const char *path, const char *user,
-    const struct policy_rules *rules, int64_t sweep_s)
+store_writer_open(struct loop *loop, const char *path, const struct policy_rules *rules,
+    int64_t sweep_s, store_news_fn *news, void *arg)
 {
 	struct store_writer *w = mem_alloc(sizeof *w);
 
 	w->loop = loop;
 	w->path = mem_strdup(path);
-	w->user = user != NULL ? mem_strdup(user) : NULL;
 	w->rules = *rules;
 	w->sweep_s = sweep_s;
-	w->renewal.span_us = RENEWAL_MIN_US;
+	w->news = news;
+	w->news_arg = arg;
+	w->claim = w->door = -1;
 	watch_init_timer(&w->commit_timer, loop, on_commit_timer, w);
 	watch_init_timer(&w->tick, loop, on_tick, w);
 	watch_init_timer(&w->sweep_timer, loop, on_sweep_timer, w);
-	watch_start_once(&w->tick, open_store(w) ? TICK_MS : RETRY_MS);
+	open_store(w);
+	watch_start_once(&w->tick, next_try_ms(w));
 	return w;
 }
 
@@ -587,6 +698,9 @@ store_writer_free(struct store_writer **writer)
 
 	if (w == NULL)
 		return;
+	for (struct feed *feed = w->feeds; feed != NULL; feed = feed->next)
+		while (take_datagram(feed) == FEED_MORE)
+			;
 	commit(w);
 	close_store(w);
 	watch_stop(&w->tick);
@@ -594,31 +708,6 @@ store_writer_free(struct store_writer **writer)
 	while (w->feeds != NULL)
 		feed_close(w, w->feeds);
 	free(w->path);
-	free(w->user);
 	free(w);
 	*writer = NULL;
-}
-
-void
-store_writer_rules(struct store_writer *w, const struct policy_rules *rules, int64_t sweep_s)
-{
-	w->rules = *rules;
-	if (sweep_s != w->sweep_s) {
-		w->sweep_s = sweep_s;
-		sweep_schedule(w);
-	}
-}
-
-void
-store_writer_on_renewal(struct store_writer *w, void (*fn)(void *arg), void *arg)
-{
-	w->renewal.fn = fn;
-	w->renewal.arg = arg;
-}
-
-void
-store_writer_suspect(struct store_writer *w)
-{
-	w->suspect = true;
-	watch_start_once(&w->tick, 0);
 }

@@ -8,8 +8,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "screen/console_inner.h"
+#include "screen/poolshow.h"
 
-#define TEXT_SIZE (2 << 20)
+#define TEXT_SIZE POOLSHOW_SIZE /* nothing is longer */
 #define TICK_MS 1000
 #define LISTING_LIMIT_MS 200
 #define HALVE_S 3600 /* offenders fade: what was an hour ago counts half */

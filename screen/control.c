@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "screen/console_inner.h"
+#include "screen/poolshow.h"
 
 #define CLIENTS_MAX 32
 #define TIME_MS 10000
@@ -161,6 +162,21 @@ do_offenders(struct console *c, struct desk_client *client, const struct request
 }
 
 static void
+do_pools(struct console *c, struct desk_client *client, const struct request *r)
+{
+	const struct pools_board *board = master_pools(c->master);
+	struct buf *b = fresh(c);
+
+	if (board == NULL) {
+		answer_err(
+		    client, SPAN("gatehouse_pool_prefixes and gatehouse_pool_domains are empty"));
+		return;
+	}
+	(r->json ? pools_json : pools_text)(board, loop_now_us(c->loop), b);
+	answer(client, b);
+}
+
+static void
 do_metrics(struct console *c, struct desk_client *client, const struct request *r)
 {
 	struct buf *b = fresh(c);
@@ -206,6 +222,7 @@ static request_fn *const handlers[REQUESTS] = {
 	[REQUEST_RECENT] = do_recent,
 	[REQUEST_LISTS] = do_lists,
 	[REQUEST_OFFENDERS] = do_offenders,
+	[REQUEST_POOLS] = do_pools,
 	[REQUEST_METRICS] = do_metrics,
 	[REQUEST_RELOAD] = do_reload,
 	[REQUEST_DRAIN] = do_drain,

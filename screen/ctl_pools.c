@@ -1,126 +1,84 @@
-/* gatehousectl pools: walks the SPF records as a worker does, and shows what comes of them. */
+/* gatehousectl pools: what the daemon knows of pools of senders, or what a walk of our own finds now. */
 #include "config.h"
 
-#include <inttypes.h>
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/loop.h"
-#include "policy/policy.h"
+#include "base/mem.h"
 #include "screen/ctl.h"
+#include "screen/ctl_live.h"
+#include "screen/poolshow.h"
 
 #define PATIENCE_US 30000000
 
-/* Every domain was walked once, well or badly. */
-static void
-walk_all(struct loop *loop, const struct pools *pools)
+/* True if none went wrong. */
+static bool
+all_good(const struct pools_board *board)
 {
-	int64_t until_us = clock_now_us() + PATIENCE_US;
-	size_t i = 0;
+	bool good = true;
 
-	while (i < pools_count(pools) && clock_now_us() < until_us) {
-		struct pool_info info = pools_info(pools, i);
-		if (!info.is_domain || info.next_s >= 0)
-			i++;
-		else
-			loop_turn(loop, true);
+	for (size_t i = 0; i < pools_count(board); i++) {
+		struct pool_info *info = pools_look(board, i, clock_now_us());
+		good = good && info->error[0] == '\0' && (!info->is_domain || info->age_s >= 0);
+		free(info);
 	}
+	return good;
 }
 
+/* Every domain was walked, well or badly. */
 static bool
-print_net(void *arg, const struct addr *net, unsigned len, bool excluded)
+all_walked(const struct pools_board *board)
 {
-	char text[ADDR_TEXT_SIZE];
+	bool walked = true;
 
-	(void)arg;
-	printf("  %s%s/%u\n", excluded ? "not " : "", addr_format(net, text), len);
-	return true;
-}
-
-static void
-print_pool(const struct pools *pools, size_t i)
-{
-	struct pool_info info = pools_info(pools, i);
-	char key[ADDR_TEXT_SIZE];
-
-	printf("%s: %zu networks from %s", info.name, info.networks,
-	    info.is_domain ? "its SPF record" : "gatehouse_pool_prefixes");
-	if (info.age_s >= 0)
-		printf(", %" PRId64 " s old, again in %" PRId64 " s", info.age_s, info.next_s);
-	if (info.skipped > 0)
-		printf(", %u terms that are no networks", info.skipped);
-	printf("; record under %s\n", addr_format(&info.key, key));
-	if (info.error != NULL)
-		printf("  problem: %s\n", info.error);
-	pools_each_net(pools, i, print_net, NULL);
-}
-
-static bool
-json_net(void *arg, const struct addr *net, unsigned len, bool excluded)
-{
-	char text[ADDR_TEXT_SIZE];
-	bool *any = arg;
-
-	printf("%s\"%s%s/%u\"", *any ? "," : "", excluded ? "!" : "", addr_format(net, text), len);
-	*any = true;
-	return true;
-}
-
-static void
-json_pool(const struct pools *pools, size_t i)
-{
-	struct pool_info info = pools_info(pools, i);
-	char key[ADDR_TEXT_SIZE];
-	bool any = false;
-
-	fputs("{\"name\":", stdout);
-	ctl_json_string(span_of(info.name));
-	printf(",\"source\":\"%s\",\"key\":\"%s\",\"age\":%" PRId64 ",\"next\":%" PRId64
-	       ",\"skipped\":%u,\"error\":",
-	    info.is_domain ? "spf" : "prefix", addr_format(&info.key, key), info.age_s, info.next_s,
-	    info.skipped);
-	if (info.error != NULL)
-		ctl_json_string(span_of(info.error));
-	else
-		fputs("null", stdout);
-	fputs(",\"networks\":[", stdout);
-	pools_each_net(pools, i, json_net, &any);
-	puts("]}");
+	for (size_t i = 0; i < pools_count(board); i++) {
+		struct pool_info *info = pools_look(board, i, clock_now_us());
+		walked = walked && (!info->is_domain || info->next_s >= 0);
+		free(info);
+	}
+	return walked;
 }
 
 static enum ctl_exit
-show(const struct ctl *ctl, const struct pools_rules *rules)
+walk_and_show(const struct ctl *ctl, const struct pools_rules *rules)
 {
+	struct buf out = buf_over(mem_alloc(POOLSHOW_SIZE), POOLSHOW_SIZE);
+	int64_t until_us = clock_now_us() + PATIENCE_US;
 	struct loop *loop = loop_new();
-	struct pools *pools = pools_new(loop, rules);
-	enum ctl_exit status = CTL_OK;
+	struct pools_board *board = pools_board_new(rules);
 
-	walk_all(loop, pools);
-	for (size_t i = 0; i < pools_count(pools); i++) {
-		(ctl->json ? json_pool : print_pool)(pools, i);
-		if (pools_info(pools, i).error != NULL)
-			status = CTL_NO;
+	if (board == NULL) {
+		fprintf(stderr, "gatehousectl: %s\n", strerror(errno));
+		loop_free(&loop);
+		free(out.p);
+		return CTL_NO;
 	}
+	struct pools *pools = pools_walk(loop, board);
+	while (!all_walked(board) && clock_now_us() < until_us)
+		loop_turn(loop, true);
+	(ctl->json ? pools_json : pools_text)(board, clock_now_us(), &out);
+	fwrite(out.p, 1, out.len, stdout);
+	enum ctl_exit status = all_good(board) ? CTL_OK : CTL_NO;
 	pools_free(&pools);
+	pools_board_free(&board);
 	loop_free(&loop);
+	free(out.p);
 	return status;
 }
 
-enum ctl_exit
-ctl_pools(struct ctl *ctl, int argc, char **argv)
+static enum ctl_exit
+walk_now(struct ctl *ctl)
 {
-	const struct rules *rules;
-	struct pools_rules *pools;
-	struct diag *diag;
-	enum ctl_exit status;
+	const struct rules *rules = ctl_rules(ctl);
+	enum ctl_exit status = CTL_CONFIG;
 
-	(void)argv;
-	if (argc != 1)
-		return ctl_usage(ctl, "pools takes no arguments");
-	if ((rules = ctl_rules(ctl)) == NULL)
-		return CTL_CONFIG;
-	diag = diag_new();
-	pools = pools_rules_load(rules, diag);
+	if (rules == NULL)
+		return status;
+	struct diag *diag = diag_new();
+	struct pools_rules *pools = pools_rules_load(rules, diag);
 	if (ctl_report(diag, DIAG_ERROR)) {
 		status = CTL_CONFIG;
 	} else if (pools == NULL) {
@@ -129,9 +87,28 @@ ctl_pools(struct ctl *ctl, int argc, char **argv)
 		    stderr);
 		status = CTL_NO;
 	} else {
-		status = show(ctl, pools);
+		status = walk_and_show(ctl, pools);
 	}
 	pools_rules_free(&pools);
 	diag_free(&diag);
+	return status;
+}
+
+enum ctl_exit
+ctl_pools(struct ctl *ctl, int argc, char **argv)
+{
+	enum ctl_exit status;
+	char *text;
+
+	if (argc == 2 && strcmp(argv[1], "--walk") == 0)
+		return walk_now(ctl);
+	if (argc != 1)
+		return ctl_usage(ctl, "pools takes nothing but --walk");
+	text = ctl_ask(ctl, "pools", &status);
+	if (text != NULL)
+		fputs(text, stdout);
+	else if (status == CTL_UNREACHABLE)
+		fputs("gatehousectl: pools --walk asks DNS now, without the daemon\n", stderr);
+	free(text);
 	return status;
 }

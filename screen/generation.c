@@ -82,6 +82,19 @@ on_drain_limit(int fd, short what, void *arg)
 	generation_signal(arg, SIGTERM);
 }
 
+static struct pools_board *
+open_pools(const struct snapshot *snap, const struct generation *before)
+{
+	struct pools_board *board = snap->pools == NULL ? NULL : pools_board_new(snap->pools);
+
+	if (snap->pools != NULL && board == NULL)
+		log_error("no memory for pools of senders: %s; they are screened as any other",
+		    strerror(errno)); /* fail open */
+	if (board != NULL && before != NULL && before->pools != NULL)
+		pools_board_inherit(board, before->pools);
+	return board;
+}
+
 static struct generation *
 generation_new(struct workplace *at, struct snapshot *snap)
 {
@@ -106,10 +119,11 @@ generation_new(struct workplace *at, struct snapshot *snap)
 }
 
 struct generation *
-generation_begin(struct workplace *at, struct snapshot *snap)
+generation_begin(struct workplace *at, struct snapshot *snap, const struct generation *before)
 {
 	struct generation *g = generation_new(at, snap);
 
+	g->pools = open_pools(snap, before);
 	for (size_t i = 0; i < g->seat_count; i++)
 		seat_fill(&g->seats[i]);
 	return g;
@@ -135,6 +149,7 @@ generation_free(struct generation *g)
 	watch_stop(&g->limit);
 	if (g->journal_fd >= 0)
 		close(g->journal_fd);
+	pools_board_free(&g->pools); /* before the rules it borrows */
 	snapshot_free(&g->snap);
 	free(g);
 }

@@ -13,6 +13,7 @@
 #include <sys/types.h>
 #include "base/loop.h"
 #include "policy/policy.h"
+#include "screen/keeper.h"
 #include "screen/listen.h"
 #include "screen/orders.h"
 #include "screen/shared.h"
@@ -39,7 +40,7 @@ struct generation_events {
 struct workplace {
 	struct loop *loop;
 	struct shared *shared;
-	struct store_writer *store; /* null: no memory */
+	struct keeper *keeper;
 	struct tlscare *care;
 	struct listen_set listening;
 	const struct generation_events *events;
@@ -63,6 +64,7 @@ struct seat {
 struct generation {
 	struct workplace *at;
 	struct snapshot *snap;
+	struct pools_board *pools; /* null: none */
 	int journal_fd;
 	int tls_channel[2];       /* -1: no TLS */
 	int mail[WORKERS_MAX][2]; /* screen/mailbox.h; -1: not needed */
@@ -73,8 +75,12 @@ struct generation {
 	struct seat seats[];
 };
 
-/* Starts all its processes. The snapshot is taken over; the workplace outlives the generation. */
-struct generation *generation_begin(struct workplace *, struct snapshot *);
+/*
+ * Starts all its processes. The snapshot is taken over; the workplace outlives the generation. before: whose
+ * knowledge of pools it inherits; null at start.
+ */
+struct generation *generation_begin(
+    struct workplace *, struct snapshot *, const struct generation *before);
 /* Its workers take no new clients and end with the last one they have. The last may be gone before this returns. */
 void generation_drain(struct generation *);
 void generation_signal(const struct generation *, int signo);

@@ -213,9 +213,10 @@ mourn(void *arg, const struct generation *g, const struct slot *slot, int status
 {
 	struct master *m = arg;
 
-	if (m->at.store != NULL && WIFSIGNALED(status) &&
-	    (WTERMSIG(status) == SIGBUS || WTERMSIG(status) == SIGSEGV))
-		store_writer_suspect(m->at.store);
+	/* LMDB aborts over some kinds of damage. */
+	if (WIFSIGNALED(status) && (WTERMSIG(status) == SIGBUS || WTERMSIG(status) == SIGSEGV ||
+				       WTERMSIG(status) == SIGABRT))
+		keeper_suspect(m->at.keeper);
 	console_died(m->console, g->phase != GEN_DRAINING);
 	if (slot != NULL)
 		console_fold(m->console, slot, g->snap);
@@ -259,7 +260,8 @@ on_child(int signo, short what, void *arg)
 	(void)signo, (void)what;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (bury(m, pid, status) || spawner_child_died(m->spawner, pid) ||
-		    namewatch_child_died(m->names, pid, status))
+		    namewatch_child_died(m->names, pid, status) ||
+		    keeper_child_died(m->at.keeper, pid, status))
 			continue;
 		if (m->sink != NULL)
 			sinkhole_child_died(m->sink, pid, status);
@@ -280,12 +282,6 @@ log_diag(void *arg, enum diag_level level, const char *text)
 	if (level == DIAG_ERROR)
 		buf_printf(arg, "%s\n", text);
 	log_line(levels[level], LOG_PROGRAM, "%s", text);
-}
-
-static int64_t
-sweep_interval(const struct snapshot *snap)
-{
-	return rules_seconds(snap->rules, P_postscreen_cache_cleanup_interval);
 }
 
 static bool
@@ -312,9 +308,8 @@ reload(struct master *m, struct buf *why)
 		return false;
 	}
 	master_open_log(snap, m->start->foreground);
-	if (m->at.store != NULL)
-		store_writer_rules(m->at.store, &snap->policy, sweep_interval(snap));
-	m->begun = generation_begin(&m->at, snap);
+	keeper_follow(m->at.keeper, snap);
+	m->begun = generation_begin(&m->at, snap, m->serving);
 	return true;
 }
 
@@ -452,6 +447,18 @@ master_snapshot(const struct master *m)
 	return m->stopping && m->draining != NULL ? m->draining->snap : NULL;
 }
 
+struct keeper_view
+master_keeper(const struct master *m)
+{
+	return keeper_look(m->at.keeper);
+}
+
+const struct pools_board *
+master_pools(const struct master *m)
+{
+	return m->serving != NULL ? m->serving->pools : NULL;
+}
+
 bool
 master_stopping(const struct master *m)
 {
@@ -501,12 +508,8 @@ open_shop(struct master *m, struct snapshot *snap)
 		if (m->sink == NULL)
 			return false;
 	}
-	if (snap->store_path != NULL) {
-		m->at.store = store_writer_open(
-		    m->at.loop, snap->store_path, snap->user, &snap->policy, sweep_interval(snap));
-		store_writer_on_renewal(m->at.store, renew_workers, m);
-	}
-	return true;
+	m->at.keeper = keeper_new(m->at.loop, snap, renew_workers, m);
+	return m->at.keeper != NULL;
 }
 
 int
@@ -520,7 +523,7 @@ master_main(const struct master_start *start)
 	loop_after_turn(m.at.loop, flush_logs, NULL);
 	watch_signals(&m);
 	if (open_shop(&m, start->snap)) {
-		m.begun = generation_begin(&m.at, start->snap);
+		m.begun = generation_begin(&m.at, start->snap, NULL);
 		loop_run(m.at.loop);
 	} else {
 		struct snapshot *snap = start->snap;
@@ -530,7 +533,7 @@ master_main(const struct master_start *start)
 	console_free(&m.console);
 	sinkhole_close(&m.sink);
 	spawner_free(&m.spawner);
-	store_writer_free(&m.at.store);
+	keeper_free(&m.at.keeper);
 	tlscare_free(&m.at.care);
 	filewatch_free(&m.files);
 	namewatch_free(&m.names);

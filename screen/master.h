@@ -32,6 +32,8 @@ struct loop *master_loop(const struct master *);
 const struct shared *master_shared(const struct master *);
 /* The snapshot in force, or the last that was; null before the first worker serves. */
 const struct snapshot *master_snapshot(const struct master *);
+struct keeper_view master_keeper(const struct master *);
+const struct pools_board *master_pools(const struct master *); /* null: none */
 bool master_stopping(const struct master *);
 
 /* As SIGHUP. False if it is refused, with the reason; else console_settled() tells how it ended. */

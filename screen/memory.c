@@ -5,20 +5,21 @@
 #include "screen/worker.h"
 
 void
-memory_open(struct worker *w, int store_fd)
+memory_open(struct worker *w, const struct worker_start *start)
 {
 	if (w->snap->store_path != NULL)
-		w->store = store_reader_open(w->snap->store_path, store_fd);
+		w->store = store_reader_open(w->snap->store_path, start->store_fd);
 	if (w->snap->share != NULL)
 		w->share = share_new(w->loop, w->snap->share);
-	if (w->snap->pools != NULL)
-		w->pools = pools_new(w->loop, w->snap->pools);
+	w->pools = start->pools;
+	if (start->pools != NULL && w->number == 0)
+		w->walker = pools_walk(w->loop, start->pools);
 }
 
 void
 memory_close(struct worker *w)
 {
-	pools_free(&w->pools);
+	pools_free(&w->walker);
 	share_free(&w->share);
 	store_reader_free(&w->store);
 }

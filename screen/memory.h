@@ -10,8 +10,10 @@
 struct session;
 struct worker;
 
-/* Before the jail. store_fd: worker_start.store_fd. */
-void memory_open(struct worker *, int store_fd);
+struct worker_start;
+
+/* Before the jail. The first worker walks the records of pools for all. */
+void memory_open(struct worker *, const struct worker_start *);
 void memory_close(struct worker *);
 
 /* The rules this session is judged by: a domain's pool is asked about by DNSBL only. */

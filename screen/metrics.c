@@ -1,6 +1,7 @@
 /* The counters as Prometheus reads them (text exposition format 0.0.4). */
 #include "config.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -251,6 +252,73 @@ own_store(const struct view *v, const char *name, struct buf *b)
 	buf_printf(&p, "%s/data.mdb", v->snap->store_path);
 	if (stat(path, &st) == 0)
 		put_value(b, name, (uint64_t)st.st_blocks * 512);
+}
+
+static void
+own_store_works(const struct view *v, const char *name, struct buf *b)
+{
+	struct keeper_view keeper = master_keeper(v->console->master);
+
+	if (keeper.path != NULL)
+		put_value(b, name, keeper.works);
+}
+
+static void
+own_store_deaths(const struct view *v, const char *name, struct buf *b)
+{
+	put_value(b, name, master_keeper(v->console->master).deaths);
+}
+
+/* fn: one figure of each domain's pool. */
+static void
+each_pool(
+    const struct view *v, const char *name, struct buf *b, int64_t (*fn)(const struct pool_info *))
+{
+	const struct pools_board *board = master_pools(v->console->master);
+
+	for (size_t i = 0; board != NULL && i < pools_count(board); i++) {
+		struct pool_info *info = pools_look(board, i, v->now_us);
+		int64_t value = info->is_domain ? fn(info) : -1;
+		if (value >= 0)
+			buf_printf(b, "%s{pool=\"%s\"} %lld\n", name, info->name, (long long)value);
+		free(info);
+	}
+}
+
+static int64_t
+pool_networks(const struct pool_info *info)
+{
+	return (int64_t)info->net_count;
+}
+
+static int64_t
+pool_age(const struct pool_info *info)
+{
+	return info->age_s;
+}
+
+static int64_t
+pool_failed(const struct pool_info *info)
+{
+	return info->error[0] != '\0';
+}
+
+static void
+own_pool_networks(const struct view *v, const char *name, struct buf *b)
+{
+	each_pool(v, name, b, pool_networks);
+}
+
+static void
+own_pool_age(const struct view *v, const char *name, struct buf *b)
+{
+	each_pool(v, name, b, pool_age);
+}
+
+static void
+own_pool_failed(const struct view *v, const char *name, struct buf *b)
+{
+	each_pool(v, name, b, pool_failed);
 }
 
 static void

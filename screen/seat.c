@@ -31,6 +31,7 @@ become_worker(const struct seat *seat, int channel, int store_fd)
 		.slot = seat->slot,
 		.orders_fd = channel,
 		.store_fd = store_fd,
+		.pools = g->pools,
 		.journal_fd = g->journal_fd,
 		.tls_fd = g->tls_channel[0] };
 
@@ -142,8 +143,8 @@ on_word(int fd, short what, void *arg)
 static void
 fork_worker(struct seat *seat, int channel)
 {
-	struct store_writer *store = seat->generation->at->store;
-	int store_fd = store == NULL ? -1 : store_writer_feed(store);
+	const struct generation *g = seat->generation;
+	int store_fd = keeper_feed(g->at->keeper, g->snap);
 
 	log_flush();
 	seat->pid = fork();
@@ -151,8 +152,6 @@ fork_worker(struct seat *seat, int channel)
 		become_worker(seat, channel, store_fd);
 	if (seat->pid < 0)
 		fail(seat, strerror(errno));
-	if (store_fd >= 0)
-		close(store_fd);
 }
 
 static void

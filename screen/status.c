@@ -250,6 +250,45 @@ json_listeners(const struct view *v, struct buf *b)
 	buf_putc(b, ']');
 }
 
+/* Of the workers in charge: the rest comes and goes. */
+static unsigned
+screens(const struct view *v)
+{
+	unsigned count = 0;
+
+	for (size_t i = 0; i < v->seat_count; i++)
+		count += v->seats[i].slot != NULL;
+	return count;
+}
+
+static void
+json_memory(const struct view *v, struct buf *b)
+{
+	struct keeper_view keeper = master_keeper(v->console->master);
+	const char *server =
+	    v->snap == NULL ? "" : rules_text(v->snap->rules, P_gatehouse_cache_server);
+
+	buf_printf(b, ",\"memory\":{\"known\":%llu,\"unknown\":%llu", (ull)cell(v, CELL_MEMORY + 1),
+	    (ull)cell(v, CELL_MEMORY));
+	if (keeper.path != NULL) {
+		buf_putc(b, ',');
+		json_text(b, "store", keeper.path);
+		buf_printf(b, ",\"works\":%s,\"writer\":%ld,\"writer_deaths\":%u",
+		    keeper.works ? "true" : "false", (long)keeper.pid, keeper.deaths);
+	}
+	if (*server != '\0') {
+		buf_puts(b, ",\"share\":{");
+		json_text(b, "server", server);
+		buf_printf(b, ",\"connected\":%llu,\"workers\":%u", (ull)cell(v, CELL_SHARE_UP),
+		    screens(v));
+		for (unsigned i = 0; i < SHARE_OPS; i++)
+			buf_printf(b, ",\"%s\":%llu", share_word((enum share_op)i),
+			    (ull)cell(v, CELL_SHARE + i));
+		buf_putc(b, '}');
+	}
+	buf_putc(b, '}');
+}
+
 void
 status_json(const struct view *v, struct buf *b)
 {
@@ -274,6 +313,7 @@ status_json(const struct view *v, struct buf *b)
 	buf_printf(b, ",\"handoff_p95_ms\":%.1f,\"wait_p50_ms\":%.1f",
 	    ms(view_quantile(&v->totals, CELL_HANDOFF_TIME, 0, 950)),
 	    ms(view_quantile(&v->totals, CELL_WAIT_TIME, 0, 500)));
+	json_memory(v, b);
 	json_listeners(v, b);
 	json_workers(v, b);
 	json_verdicts(v, b);
@@ -360,6 +400,27 @@ lists_text(const struct view *v, struct buf *b)
 	}
 }
 
+static void
+text_memory(const struct view *v, struct buf *b)
+{
+	struct keeper_view keeper = master_keeper(v->console->master);
+	const char *server =
+	    v->snap == NULL ? "" : rules_text(v->snap->rules, P_gatehouse_cache_server);
+
+	if (keeper.path != NULL)
+		buf_printf(b, "memory: lmdb:%s %s; %llu clients known, %llu not\n", keeper.path,
+		    keeper.works ? "works" : "DOES NOT WORK, see the log",
+		    (ull)cell(v, CELL_MEMORY + 1), (ull)cell(v, CELL_MEMORY));
+	if (*server == '\0')
+		return;
+	buf_printf(b, "shared: %s, %llu of %u workers connected;", server,
+	    (ull)cell(v, CELL_SHARE_UP), screens(v));
+	for (unsigned i = 0; i < SHARE_OPS; i++)
+		buf_printf(b, "%s %s %llu", i > 0 ? "," : "", share_word((enum share_op)i),
+		    (ull)cell(v, CELL_SHARE + i));
+	buf_putc(b, '\n');
+}
+
 void
 status_text(const struct view *v, struct buf *b)
 {
@@ -375,6 +436,7 @@ status_text(const struct view *v, struct buf *b)
 	buf_printf(b,
 	    "connections since start: %llu; reloads %llu, refused %llu; workers died %llu\n",
 	    (ull)cell(v, CELL_ACCEPTED), (ull)c->reloads[1], (ull)c->reloads[0], (ull)c->deaths);
+	text_memory(v, b);
 	text_flows(v, b);
 	text_shadow(v, b);
 	text_workers(v, b);

@@ -56,6 +56,12 @@ static const char *const ciphers[CIPHERS] = { "TLS_AES_256_GCM_SHA384",
 	"AES256-GCM-SHA384", "other" };
 
 const char *
+share_word(enum share_op op)
+{
+	return share_words[op];
+}
+
+const char *
 reason_word(enum reason r)
 {
 	return reason_words[r];

@@ -35,6 +35,7 @@ enum share_op {
 	SHARE_BROKEN,
 	SHARE_OPS
 };
+const char *share_word(enum share_op);
 enum test_result { RESULT_PASS, RESULT_FAIL, RESULT_SHADOW, RESULT_UNDECIDED, RESULTS };
 enum handoff_outcome {
 	HANDOFF_OK,

@@ -452,7 +452,7 @@ open_world(struct worker *w, const struct worker_start *start)
 
 	w->dnsbl = dnsbl_new(w->loop, w->snap->sites, w->snap->sessions_max, diag);
 	diag_free(&diag);
-	memory_open(w, start->store_fd);
+	memory_open(w, start);
 	journal_open(start->journal_fd);
 	return w->dnsbl != NULL;
 }

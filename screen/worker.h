@@ -29,7 +29,8 @@ struct worker {
 	struct dnsbl *dnsbl;
 	struct store_reader *store; /* null: no memory */
 	struct share *share;        /* null: not shared with other hosts */
-	struct pools *pools;        /* null: none */
+	const struct pools_board *pools; /* null: none */
+	struct pools *walker;       /* of their records; null: another worker walks */
 	struct pool *sessions, *clients, *crowds, *engines, *relays;
 	struct backend_server servers[BACKEND_SERVERS_MAX];
 	struct promise *promise; /* what the backend says it can do */
@@ -58,6 +59,7 @@ struct worker_start {
 	int listen_fds[LISTENERS_MAX]; /* one a listener of the snapshot */
 	int orders_fd;                 /* screen/orders.h */
 	int store_fd;                  /* way to the store's writer; -1: no memory */
+	struct pools_board *pools;     /* null: none */
 	int journal_fd;                /* session records; -1: none */
 	int mail_in;                   /* screen/mailbox.h; -1: none */
 	int mail_out[WORKERS_MAX];     /* by worker */

@@ -57,7 +57,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	spf_walk_start(w);
 	if (!s.done)
 		abort();
-	const struct spf_net *nets = spf_walk_nets(w, &count);
+	const struct pool_net *nets = spf_walk_nets(w, &count);
 	for (size_t i = 0; i < count; i++)
 		if ((nets[i].net.family != 4 && nets[i].net.family != 6) || nets[i].len < 8 ||
 		    nets[i].len > addr_bits(&nets[i].net))

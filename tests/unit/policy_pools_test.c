@@ -4,6 +4,7 @@
 #include <atf-c.h>
 #include <arpa/inet.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "policy/spf.h"
+#include "policy/pools.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -199,8 +200,20 @@ struct host {
 	struct rules *rules;
 	struct diag *diag;
 	struct pools_rules *pools_rules;
+	struct pools_board *board;
 	struct pools *pools;
 };
+
+/* Of pool i; good until it is asked for again. */
+static const struct pool_info *
+look(const struct host *h, size_t i)
+{
+	static struct pool_info *looked[POOLS_MAX];
+
+	free(looked[i]);
+	looked[i] = pools_look(h->board, i, clock_now_us());
+	return looked[i];
+}
 
 static struct host
 host_open(uint16_t port, const char *prefixes, const char *domains)
@@ -214,7 +227,9 @@ host_open(uint16_t port, const char *prefixes, const char *domains)
 	h.rules = rules_load(NULL, o, 3, h.diag);
 	h.pools_rules = pools_rules_load(h.rules, h.diag);
 	ATF_REQUIRE(h.pools_rules != NULL);
-	h.pools = pools_new(h.loop, h.pools_rules);
+	h.board = pools_board_new(h.pools_rules);
+	ATF_REQUIRE(h.board != NULL);
+	h.pools = pools_walk(h.loop, h.board);
 	free(servers);
 	return h;
 }
@@ -223,6 +238,7 @@ static void
 host_close(struct host *h)
 {
 	pools_free(&h->pools);
+	pools_board_free(&h->board);
 	pools_rules_free(&h->pools_rules);
 	rules_free(&h->rules);
 	diag_free(&h->diag);
@@ -235,8 +251,8 @@ walk(struct host *h)
 {
 	int64_t until = clock_now_us() + 20000000;
 
-	for (size_t i = 0; i < pools_count(h->pools) && clock_now_us() < until;)
-		if (pools_info(h->pools, i).is_domain && pools_info(h->pools, i).next_s < 0)
+	for (size_t i = 0; i < pools_count(h->board) && clock_now_us() < until;)
+		if (look(h, i)->is_domain && look(h, i)->next_s < 0)
 			loop_turn(h->loop, true);
 		else
 			i++;
@@ -249,7 +265,7 @@ settle(pid_t nsd, uint16_t port)
 	for (int i = 0; i < 50; i++) {
 		struct host h = host_open(port, "", "plain.t");
 		walk(&h);
-		bool good = pools_info(h.pools, 0).error == NULL;
+		bool good = look(&h, 0)->error[0] == '\0';
 		host_close(&h);
 		if (good)
 			return;
@@ -265,7 +281,7 @@ finds(struct host *h, const char *text)
 	bool listed_only;
 
 	ATF_REQUIRE(addr_parse(&client, text, strlen(text)));
-	return pools_find(h->pools, &client, &key, &listed_only);
+	return pools_find(h->board, &client, &key, &listed_only);
 }
 
 #define NSD_CASE(name)                                                   \
@@ -317,15 +333,14 @@ NSD_CASE(records_become_sets)
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		struct host h = host_open(port, "", cases[i].domain);
 		walk(&h);
-		struct pool_info info = pools_info(h.pools, 0);
-		ATF_CHECK_EQ_MSG(info.networks, cases[i].networks, "%s: %zu networks, %s",
-		    cases[i].domain, info.networks, info.error ? info.error : "no error");
-		ATF_CHECK_EQ_MSG(info.skipped, cases[i].skipped, "%s: %u skipped", cases[i].domain,
-		    info.skipped);
-		ATF_CHECK_MSG(cases[i].error == NULL
-				  ? info.error == NULL
-				  : info.error != NULL && strstr(info.error, cases[i].error),
-		    "%s: %s", cases[i].domain, info.error ? info.error : "no error");
+		const struct pool_info *info = look(&h, 0);
+		ATF_CHECK_EQ_MSG(info->net_count, cases[i].networks, "%s: %zu networks, %s",
+		    cases[i].domain, info->net_count, info->error);
+		ATF_CHECK_EQ_MSG(info->skipped, cases[i].skipped, "%s: %u skipped", cases[i].domain,
+		    info->skipped);
+		ATF_CHECK_MSG(cases[i].error == NULL ? info->error[0] == '\0'
+						     : strstr(info->error, cases[i].error) != NULL,
+		    "%s: \"%s\"", cases[i].domain, info->error);
 		for (int in = 0; in < 2; in++) {
 			char *list = mem_strdup(in ? cases[i].in : cases[i].out), *save = NULL;
 			for (char *a = strtok_r(list, " ", &save); a != NULL;
@@ -345,15 +360,131 @@ NSD_CASE(sets_live_as_long_as_their_records)
 	settle(nsd, port);
 	struct host h = host_open(port, "", "plain.t, short.t, broken.t");
 	walk(&h);
-	struct pool_info plain = pools_info(h.pools, 0), brief = pools_info(h.pools, 1),
-			 broken = pools_info(h.pools, 2);
-	ATF_CHECK_MSG(plain.next_s > 590 && plain.next_s <= 600, "%lld", (long long)plain.next_s);
-	ATF_CHECK_MSG(brief.next_s > 290 && brief.next_s <= 300, "%lld", (long long)brief.next_s);
-	ATF_CHECK_MSG(broken.next_s > 50 && broken.next_s <= 60, "%lld", (long long)broken.next_s);
-	ATF_CHECK(plain.age_s >= 0 && plain.age_s < 10);
-	ATF_CHECK_EQ(broken.age_s, -1);
+	const struct pool_info *plain = look(&h, 0), *brief = look(&h, 1), *broken = look(&h, 2);
+	ATF_CHECK_MSG(
+	    plain->next_s > 590 && plain->next_s <= 600, "%lld", (long long)plain->next_s);
+	ATF_CHECK_MSG(
+	    brief->next_s > 290 && brief->next_s <= 300, "%lld", (long long)brief->next_s);
+	ATF_CHECK_MSG(
+	    broken->next_s > 50 && broken->next_s <= 60, "%lld", (long long)broken->next_s);
+	ATF_CHECK(plain->age_s >= 0 && plain->age_s < 10);
+	ATF_CHECK_EQ(broken->age_s, -1);
 	host_close(&h);
 	stop_nsd(nsd);
+}
+
+/* Where each network comes from, the way there, and how long that is good. */
+NSD_CASE(networks_know_their_source)
+{
+	static const struct {
+		const char *term;
+		unsigned parent, ttl_s, nets;
+	} sources[] = {
+		{ "tree.t", 0, 600, 0 },
+		{ "include:plain.t", 0, 600, 3 },
+		{ "include:alias.t", 0, 600, 1 },
+		{ "redirect=more.t", 0, 600, 2 },
+	};
+	uint16_t port = free_port();
+	pid_t nsd = start_nsd(port);
+	settle(nsd, port);
+	struct host h = host_open(port, "", "tree.t, hosts.t, ring.t");
+	walk(&h);
+	const struct pool_info *tree = look(&h, 0), *hosts = look(&h, 1);
+	ATF_REQUIRE_EQ(tree->source_count, COUNT(sources));
+	for (size_t i = 0; i < COUNT(sources); i++) {
+		unsigned nets = 0;
+		for (size_t k = 0; k < tree->net_count; k++)
+			nets += tree->nets[k].source == i;
+		ATF_CHECK_STREQ(tree->sources[i].term, sources[i].term);
+		ATF_CHECK_EQ(tree->sources[i].parent, sources[i].parent);
+		ATF_CHECK_EQ(tree->sources[i].ttl_s, sources[i].ttl_s);
+		ATF_CHECK_EQ_MSG(nets, sources[i].nets, "%s: %u", sources[i].term, nets);
+	}
+	ATF_CHECK_EQ(hosts->source_count, 4);
+	ATF_CHECK_STREQ(hosts->sources[2].term, "mx:mail.t/28");
+	host_close(&h);
+	stop_nsd(nsd);
+}
+
+/* The last good set stays in force: when its servers are gone, when a reload makes a new board, and when the
+ * process that walks dies in the middle of writing. */
+NSD_CASE(good_sets_are_kept)
+{
+	uint16_t port = free_port();
+	pid_t nsd = start_nsd(port);
+	settle(nsd, port);
+	struct host h = host_open(port, "", "plain.t");
+	walk(&h);
+	ATF_REQUIRE(finds(&h, "192.0.2.7"));
+	stop_nsd(nsd);
+
+	struct host next = host_open(free_port(), "", "other.t, plain.t");
+	pools_free(&next.pools);
+	pools_board_inherit(next.board, h.board);
+	host_close(&h);
+	ATF_CHECK(finds(&next, "192.0.2.7"));
+	ATF_CHECK(look(&next, 1)->age_s >= 0 && look(&next, 1)->next_s > 500);
+	/* Its time has come, and nobody answers. */
+	struct pool_slot *slot = &next.board->slots[1];
+	slot->sets[slot->version % 2].next_us = 1;
+	next.pools = pools_walk(next.loop, next.board);
+	for (int i = 0; i < 200 && look(&next, 1)->error[0] == '\0'; i++)
+		loop_turn(next.loop, true);
+	ATF_CHECK_STREQ(look(&next, 1)->error, "plain.t: no answer from DNS");
+	ATF_CHECK_EQ(look(&next, 1)->net_count, 3);
+	ATF_CHECK(look(&next, 1)->age_s >= 0 && look(&next, 1)->next_s <= 60);
+	ATF_CHECK(finds(&next, "192.0.2.7"));
+	/* Half written is not in force. */
+	struct pool_set *half = pool_to_fill(slot);
+	memset(half, 0xff, sizeof *half);
+	ATF_CHECK(finds(&next, "192.0.2.7") && !finds(&next, "203.0.113.5"));
+	/* And what a process gone mad has published does no harm. */
+	pool_publish(slot);
+	ATF_CHECK(!finds(&next, "192.0.2.7"));
+	ATF_CHECK(look(&next, 1)->net_count <= POOL_NETS_MAX);
+	host_close(&next);
+}
+
+/* One process writes while another reads: never a mixture. */
+ATF_TC_WITHOUT_HEAD(a_set_is_read_whole);
+ATF_TC_BODY(a_set_is_read_whole, tc)
+{
+	struct host h = host_open(9, "", "plain.t");
+	struct pool_slot *slot = &h.board->slots[0];
+	pid_t pid;
+
+	pools_free(&h.pools);
+	pid = fork();
+	if (pid == 0) {
+		for (unsigned round = 1;; round++) {
+			struct pool_set *set = pool_to_fill(slot);
+			memset(set, 0, offsetof(struct pool_set, ranges));
+			set->net_count = 2000;
+			for (unsigned i = 0; i < 2000; i++)
+				set->nets[i] =
+				    (struct pool_net){ .net = { .family = 4,
+							   .ip = { 11, (uint8_t)round,
+							       (uint8_t)(i >> 8), (uint8_t)i } },
+					    .len = 32 };
+			pool_set_sort(set);
+			pool_publish(slot);
+			usleep(200);
+		}
+	}
+	unsigned changes = 0;
+	uint8_t last = 0;
+	for (int64_t until = clock_now_us() + 700000; clock_now_us() < until;) {
+		const struct pool_info *info = look(&h, 0);
+		for (size_t i = 0; i < info->net_count; i++)
+			ATF_REQUIRE_EQ(info->nets[i].net.ip[1], info->nets[0].net.ip[1]);
+		changes += info->net_count > 0 && info->nets[0].net.ip[1] != last;
+		last = info->nets[0].net.ip[1];
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	ATF_CHECK_MSG(changes > 20, "only %u sets were seen", changes);
+	host_close(&h);
 }
 
 /* Nobody answers: the walk ends by itself, and may be ended before. */
@@ -366,8 +497,7 @@ ATF_TC_BODY(dead_servers, tc)
 	host_close(&h);
 	h = host_open(free_port(), "", "plain.t");
 	walk(&h);
-	struct pool_info info = pools_info(h.pools, 0);
-	ATF_CHECK_STREQ(info.error, "plain.t: no answer from DNS");
+	ATF_CHECK_STREQ(look(&h, 0)->error, "plain.t: no answer from DNS");
 	ATF_CHECK(!finds(&h, "192.0.2.1"));
 	host_close(&h);
 }
@@ -381,16 +511,16 @@ ATF_TC_BODY(prefixes_and_keys, tc)
 	bool listed_only;
 
 	ATF_REQUIRE(addr_parse(&client, "40.93.255.255", 13));
-	ATF_CHECK(pools_find(h.pools, &client, &key, &listed_only));
+	ATF_CHECK(pools_find(h.board, &client, &key, &listed_only));
 	ATF_CHECK_STREQ(addr_format(&key, text), "40.92.0.0");
 	ATF_CHECK(!listed_only);
 	ATF_REQUIRE(addr_parse(&client, "2a01:111:f400::1", 16));
-	ATF_CHECK(pools_find(h.pools, &client, &key, &listed_only));
+	ATF_CHECK(pools_find(h.board, &client, &key, &listed_only));
 	ATF_CHECK_STREQ(addr_format(&key, text), "2a01:111::");
 	ATF_CHECK(!finds(&h, "40.94.0.0"));
 	/* The same on every host and for ever: the records of others depend on it. */
-	ATF_CHECK_STREQ(pools_info(h.pools, 2).name, "outlook.com");
-	key = pools_info(h.pools, 2).key;
+	ATF_CHECK_STREQ(look(&h, 2)->name, "outlook.com");
+	key = look(&h, 2)->key;
 	ATF_CHECK_STREQ(addr_format(&key, text), "100::55d0:1408:bc0b:686f");
 	host_close(&h);
 }
@@ -433,6 +563,9 @@ ATF_TP_ADD_TCS(tp)
 	ATF_TP_ADD_TC(tp, terms);
 	ATF_TP_ADD_TC(tp, records_become_sets);
 	ATF_TP_ADD_TC(tp, sets_live_as_long_as_their_records);
+	ATF_TP_ADD_TC(tp, networks_know_their_source);
+	ATF_TP_ADD_TC(tp, good_sets_are_kept);
+	ATF_TP_ADD_TC(tp, a_set_is_read_whole);
 	ATF_TP_ADD_TC(tp, dead_servers);
 	ATF_TP_ADD_TC(tp, prefixes_and_keys);
 	ATF_TP_ADD_TC(tp, configuration);
