@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "dnsbl/health.h"
+#include "dnsbl/name.h"
 #include "dnsbl/resolver.h"
 #include "dnsbl/signals.h"
 #include "dnsbl/sites.h"
@@ -32,11 +33,10 @@ struct slot {
 	struct slot **held_in, *held_next;
 };
 
-/* The name of the client: asked once, whatever the number of rules that look at it. */
+/* The client's name: asked once, whatever the number of rules that look at it. */
 struct reverse {
-	struct query ptr, confirm;
+	struct client_name name;
 	struct record *record;
-	char name[DNS_NAME_MAX + 1];
 };
 
 /* Everything known of one client. Lives while sessions hold it, then a while in memory. */
@@ -424,93 +424,33 @@ decide_signal(struct record *rec, size_t i, enum dnsbl_state state)
 	dnsbl_score_add(d->sites, &rec->score, at);
 }
 
-/* failed: nothing is known of the name. fail open */
+static enum dnsbl_state
+judge_name(const struct signal *sig, const struct client_name *n, enum name_state state)
+{
+	const char *text = state == NAME_MISSING ? NULL : n->text;
+
+	if (state == NAME_FAILED)
+		return DNSBL_FAILED; /* fail open */
+	return signal_matches_name(sig, text, state == NAME_CONFIRMED) ? DNSBL_LISTED
+								       : DNSBL_NOT_LISTED;
+}
+
 static void
-decide_names(struct record *rec, bool failed, const char *name, bool confirmed)
+decide_names(struct record *rec, enum name_state state)
 {
 	const struct dnsbl_sites *s = rec->dnsbl->sites;
 
-	for (size_t i = 0; i < s->signal_count; i++) {
-		if (!signal_needs_ptr(&s->signals[i]))
-			continue;
-		if (failed)
-			decide_signal(rec, i, DNSBL_FAILED);
-		else
-			decide_signal(rec, i,
-			    signal_matches_name(&s->signals[i], name, confirmed)
-				? DNSBL_LISTED
-				: DNSBL_NOT_LISTED);
-	}
+	for (size_t i = 0; i < s->signal_count; i++)
+		if (signal_needs_ptr(&s->signals[i]))
+			decide_signal(
+			    rec, i, judge_name(&s->signals[i], &rec->reverse->name, state));
 	settle(rec);
 }
 
 static void
-write_confirm(const struct query *q, struct question *out)
+on_name(struct client_name *n)
 {
-	const struct reverse *rev = container_of(q, const struct reverse, confirm);
-	uint8_t wire[DNS_NAME_MAX];
-	size_t len;
-
-	(void)name_wire(span_of(rev->name), wire, &len); /* looked at before it was asked */
-	(void)question_label(
-	    out, SPAN(""), wire, len, rev->record->client.family == 4 ? DNS_A : DNS_AAAA);
-}
-
-static void
-on_confirm(struct query *q, int status, const struct answer *answer)
-{
-	struct reverse *rev = container_of(q, struct reverse, confirm);
-	const struct addr *client = &rev->record->client;
-	bool confirmed = false;
-
-	for (uint8_t i = 0; status == ANSWER_FOUND && i < answer->count; i++)
-		confirmed =
-		    confirmed || memcmp(answer->ip[i], client->ip, addr_bits(client) / 8) == 0;
-	decide_names(
-	    rev->record, status != ANSWER_FOUND && status != ANSWER_NONE, rev->name, confirmed);
-}
-
-static void
-write_ptr(const struct query *q, struct question *out)
-{
-	static const uint8_t v4[] = "\7in-addr\4arpa", v6[] = "\3ip6\4arpa";
-	const struct addr *client = &container_of(q, const struct reverse, ptr)->record->client;
-
-	if (client->family == 4)
-		(void)question_reversed(out, client, v4, sizeof v4, DNS_PTR);
-	else
-		(void)question_reversed(out, client, v6, sizeof v6, DNS_PTR);
-}
-
-static void
-on_ptr(struct query *q, int status, const struct answer *answer)
-{
-	struct reverse *rev = container_of(q, struct reverse, ptr);
-	uint8_t wire[DNS_NAME_MAX];
-	struct buf name = BUF(rev->name);
-	size_t len;
-
-	if (status != ANSWER_FOUND) {
-		decide_names(rev->record, status != ANSWER_NONE, NULL, false);
-		return;
-	}
-	buf_puts(&name, answer->name);
-	if (name_wire(span_of(rev->name), wire, &len) == NULL)
-		resolver_ask(rev->record->dnsbl->resolver, &rev->confirm, false);
-	else
-		decide_names(rev->record, false, rev->name, false);
-}
-
-static const struct query_kind ptr_query = { write_ptr, on_ptr };
-static const struct query_kind confirm_query = { write_confirm, on_confirm };
-
-static void
-reverse_cancel(struct record *rec)
-{
-	if (rec->reverse == NULL)
-		return;
-	resolver_cancel(rec->dnsbl->resolver, &rec->reverse->ptr);
-	resolver_cancel(rec->dnsbl->resolver, &rec->reverse->confirm);
+	decide_names(container_of(n, struct reverse, name)->record, n->state);
 }
 
 static void
@@ -530,10 +470,8 @@ ask_signals(struct record *rec)
 		else if (!foreign)
 			decide_signal(rec, i, DNSBL_SKIPPED);
 	}
-	if (rec->reverse != NULL)
-		rec->reverse->name[0] = '\0';
 	if (rec->reverse != NULL && foreign)
-		resolver_ask(d->resolver, &rec->reverse->ptr, false);
+		client_name_ask(&rec->reverse->name);
 }
 
 /* The lists that have not answered by now have lost their vote. */
@@ -559,8 +497,8 @@ on_deadline(struct deadline *deadline)
 		dnsbl_score_add(d->sites, &rec->score, i);
 	}
 	if (rec->reverse != NULL && rec->score.pending > 0) {
-		reverse_cancel(rec);
-		decide_names(rec, true, NULL, false);
+		client_name_cancel(&rec->reverse->name);
+		decide_names(rec, NAME_FAILED);
 	}
 	settle(rec);
 	deliver(d);
@@ -609,7 +547,8 @@ record_stop(struct record *rec)
 	bool worth = false;
 
 	deadline_disarm(&rec->deadline);
-	reverse_cancel(rec);
+	if (rec->reverse != NULL)
+		client_name_cancel(&rec->reverse->name);
 	for (size_t i = 0; i < d->sites->count; i++) {
 		resolver_cancel(d->resolver, &rec->slots[i].query);
 		if (rec->slots[i].held_in != NULL)
@@ -658,9 +597,8 @@ record_new(struct dnsbl *d, const struct addr *client, uint64_t hash)
 	if (signals_need_ptr(d->sites)) {
 		rec->reverse = (struct reverse *)(rec->answers + dnsbl_domain_count(d->sites));
 		rec->reverse->record = rec;
-		rec->reverse->ptr.kind = &ptr_query;
-		rec->reverse->confirm.kind = &confirm_query;
-		rec->reverse->ptr.lane = rec->reverse->confirm.lane = (uint16_t)d->sites->count;
+		client_name_init(&rec->reverse->name, d->resolver, &rec->client,
+		    (uint16_t)d->sites->count, on_name);
 	}
 	map_add(&d->by_client, &rec->node, hash);
 	return rec;
@@ -811,7 +749,7 @@ dnsbl_ask_ptr(const struct dnsbl_ask *ask)
 {
 	const struct reverse *rev = ask->record->reverse;
 
-	return rev == NULL || rev->name[0] == '\0' ? NULL : rev->name;
+	return rev == NULL || rev->name.text[0] == '\0' ? NULL : rev->name.text;
 }
 
 static unsigned
