@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include <assert.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -12,18 +13,19 @@
  * The library's memory. Its record buffers of 16 to 18 kB come and go between small blocks that
  * stay for the life of a session; from one heap the holes they leave are never whole again (24 kB a
  * session instead of 14, measured). So they come from a mapping of their own, the last one given
- * back first.
+ * back first. Free blocks keep their pages until a trim finds that nobody has taken them since the
+ * one before: a page given back and wanted again costs more than a handshake's system calls.
  */
 #define BLOCK_LEAST 16000
 #define BLOCK_SIZE 20480 /* whole pages */
 #define BLOCKS 65536	 /* address space only; beyond it the heap */
-#define KEPT 64		 /* free blocks that keep their pages */
 
 static struct {
 	char *base;
 	uint32_t fresh; /* blocks from here on were never used */
-	uint32_t free_count;
-	uint32_t *free; /* a stack */
+	/* A stack of free blocks. Below `empty` they are without pages, below `idle` not taken lately. */
+	uint32_t *free;
+	uint32_t free_count, idle, empty;
 } arena;
 
 static bool
@@ -33,20 +35,41 @@ ours(const void *p)
 	       (const char *)p < arena.base + (size_t)BLOCKS * BLOCK_SIZE;
 }
 
+static char *
+block_at(uint32_t number)
+{
+	return arena.base + (size_t)number * BLOCK_SIZE;
+}
+
 static void *
 block_take(void)
 {
-	if (arena.free_count > 0)
-		return arena.base + (size_t)arena.free[--arena.free_count] * BLOCK_SIZE;
-	return arena.fresh < BLOCKS ? arena.base + (size_t)arena.fresh++ * BLOCK_SIZE : NULL;
+	if (arena.free_count == 0)
+		return arena.fresh < BLOCKS ? block_at(arena.fresh++) : NULL;
+	uint32_t top = --arena.free_count;
+	arena.idle = arena.idle < top ? arena.idle : top;
+	arena.empty = arena.empty < top ? arena.empty : top;
+	return block_at(arena.free[top]);
 }
 
 static void
-block_give(void *p)
+block_give(const void *p)
 {
-	if (arena.free_count >= KEPT)
-		(void)madvise(p, BLOCK_SIZE, MADV_DONTNEED);
-	arena.free[arena.free_count++] = (uint32_t)((size_t)((char *)p - arena.base) / BLOCK_SIZE);
+	arena.free[arena.free_count++] =
+	    (uint32_t)((size_t)((const char *)p - arena.base) / BLOCK_SIZE);
+}
+
+bool
+tls_blocks_trim(void)
+{
+	for (; arena.empty < arena.idle; arena.empty++)
+		(void)madvise(block_at(arena.free[arena.empty]), BLOCK_SIZE, MADV_DONTNEED);
+	arena.idle = arena.free_count;
+	if (arena.empty < arena.free_count)
+		return true;
+	/* After a rush: whole pages between what stays (28 kB a session otherwise, measured). */
+	(void)malloc_trim(0);
+	return false;
 }
 
 static void *

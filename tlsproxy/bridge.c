@@ -40,6 +40,9 @@ struct bridge {
 	bool plain_shut;  /* the screen has been told of cipher_eof */
 	bool plain_mute;  /* wrote before its time: not looked at until the handshake is done */
 	bool read_wants_write, write_wants_read;
+	bool
+	    drained; /* the client's socket gave less than asked for: nothing more before an event */
+	bool corked;	   /* what is written now leaves with the end of the connection */
 	bool more_to_read; /* in the library's buffer, where no event will come from */
 	int64_t started_us;
 	struct piece to_plain, to_cipher;
@@ -162,9 +165,10 @@ unlink_bridge(struct bridge *b)
 static void
 swallow(struct bridge *b)
 {
-	for (int i = 0; i < 4; i++)
-		if (recv(b->cipher_fd, b->owner->scratch, BRIDGE_PIECE, MSG_DONTWAIT) <= 0)
-			return;
+	ssize_t n = BRIDGE_PIECE;
+
+	for (int i = 0; i < 4 && n == BRIDGE_PIECE; i++)
+		n = recv(b->cipher_fd, b->owner->scratch, BRIDGE_PIECE, MSG_DONTWAIT);
 }
 
 static void
@@ -362,17 +366,25 @@ send_cipher(struct bridge *b, const uint8_t *bytes, size_t len)
 	return piece_keep(b, &b->to_cipher, bytes, len);
 }
 
+static bool
+waits_for_close(const struct bridge *b)
+{
+	return b->owner->contexts->conf->wait_close && !b->cipher_eof;
+}
+
 /* close_notify out, and in if it is waited for. False: all is done. */
 static bool
 closing(struct bridge *b)
 {
+	bool wait = waits_for_close(b);
+
 	if (b->phase != PHASE_CLOSING) {
 		b->phase = PHASE_CLOSING;
 		deadline_arm(&b->owner->closing, &b->deadline);
 	}
+	b->corked = !wait;
 	ERR_clear_error();
 	int result = SSL_shutdown(b->ssl);
-	bool wait = b->owner->contexts->conf->wait_close && !b->cipher_eof;
 	if (result == 1 || (result == 0 && !wait))
 		return false;
 	int error = result < 0 ? SSL_get_error(b->ssl, result) : SSL_ERROR_WANT_READ;
@@ -381,26 +393,38 @@ closing(struct bridge *b)
 	return b->write_wants_read || b->read_wants_write;
 }
 
+/* All that the screen has said so far, up to a piece: its last reply and its end leave together. */
+static size_t
+hear_screen(struct bridge *b)
+{
+	size_t len = 0;
+	ssize_t n = 1;
+
+	while (len < BRIDGE_PIECE && n > 0) {
+		n = recv(b->plain_fd, b->owner->scratch + len, BRIDGE_PIECE - len, MSG_DONTWAIT);
+		if (n > 0)
+			len += (size_t)n;
+		else
+			b->plain_eof = n == 0 || (errno != EAGAIN && errno != EINTR);
+	}
+	b->corked = b->plain_eof && !waits_for_close(b);
+	return len;
+}
+
 static bool
 carry_out(struct bridge *b)
 {
-	uint8_t *scratch = b->owner->scratch;
+	size_t len = BRIDGE_PIECE;
 
 	b->write_wants_read = false;
-	for (int round = 0; round < ROUNDS; round++) {
+	for (int round = 0; round < ROUNDS && len == BRIDGE_PIECE; round++) {
 		if (b->to_cipher.len > 0 && !flush_cipher(b))
 			return false;
 		if (b->to_cipher.len > 0 || b->plain_eof)
 			break;
-		ssize_t n = recv(b->plain_fd, scratch, BRIDGE_PIECE, MSG_DONTWAIT);
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			break;
-		if (n <= 0)
-			b->plain_eof = true;
-		else if (!send_cipher(b, scratch, (size_t)n))
+		len = hear_screen(b);
+		if (!send_cipher(b, b->owner->scratch, len))
 			return false;
-		if (n > 0 && n < BRIDGE_PIECE)
-			break;
 	}
 	return !(b->plain_eof && b->to_cipher.len == 0) || closing(b);
 }
@@ -422,6 +446,7 @@ on_cipher(int fd, short what, void *arg)
 	bool alive = true;
 
 	(void)fd;
+	b->drained = false;
 	switch (b->phase) {
 	case PHASE_HANDSHAKE:
 		alive = handshake(b);
@@ -514,13 +539,14 @@ static int
 socket_read(BIO *bio, char *out, int size)
 {
 	struct bridge *b = BIO_get_data(bio);
-	ssize_t n = recv(b->cipher_fd, out, (size_t)size, MSG_DONTWAIT);
+	ssize_t n = b->drained ? -1 : recv(b->cipher_fd, out, (size_t)size, MSG_DONTWAIT);
 
 	BIO_clear_retry_flags(bio);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (b->drained || (n < 0 && (errno == EAGAIN || errno == EINTR)))
 		BIO_set_retry_read(bio);
 	else if (n == 0)
 		BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
+	b->drained = n != 0 && n < size;
 	return (int)n;
 }
 
@@ -528,7 +554,8 @@ static int
 socket_write(BIO *bio, const char *bytes, int len)
 {
 	struct bridge *b = BIO_get_data(bio);
-	ssize_t n = send(b->cipher_fd, bytes, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	int flags = MSG_DONTWAIT | MSG_NOSIGNAL | (b->corked ? MSG_MORE : 0);
+	ssize_t n = send(b->cipher_fd, bytes, (size_t)len, flags);
 
 	BIO_clear_retry_flags(bio);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -624,7 +651,8 @@ bridge_start(
 	(void)setsockopt(cipher_fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
 	deadline_arm(&owner->handshake[request->stress], &b->deadline);
 	b->outcome = TLS_FAILED;
-	go_on(b, ssl_init(b) && handshake(b));
+	b->write_wants_read = true;
+	go_on(b, ssl_init(b));
 }
 
 void

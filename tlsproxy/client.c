@@ -9,11 +9,20 @@
 
 /* Of each end of the plaintext stream: what a peer that does not read can pile up in the kernel. */
 #define PLAIN_BUFFER (64 * 1024)
+/* Clients that may wait for a process: some 2700, as the kernel counts. By default it would be 278. */
+#define CHANNEL_BUFFER (1024 * 1024)
 
 bool
 tlsproxy_channel(int pair[2])
 {
-	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0;
+	const int size = CHANNEL_BUFFER;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
+		return false;
+	/* Who may not goes as far as the system lets anybody. */
+	if (setsockopt(pair[0], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) != 0)
+		(void)setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+	return true;
 }
 
 static int

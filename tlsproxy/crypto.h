@@ -17,9 +17,13 @@ bool tls_library_config(const struct tlsproxy_conf *, struct buf *why);
 /* The last error of the library as text, and its queue empty. */
 void tls_library_text(struct buf *);
 
-/* blocks.c. Hook: once, before the library is used. Open: in the process that serves. */
+/*
+ * blocks.c. Hook: once, before the library is used. Open: in the process that serves. Trim: now and then;
+ * gives memory back that was not used since the last call. True if there is some to look at next time.
+ */
 void tls_blocks_hook(void);
 void tls_blocks_open(void);
+bool tls_blocks_trim(void);
 
 /* certs.c. The certificates of a PEM text, in order; never null; *bad is set if one is broken. */
 STACK_OF(X509) *tls_certs_parse(const struct tls_blob *, bool *bad);

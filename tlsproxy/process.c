@@ -16,16 +16,15 @@
 #include "tlsproxy/crypto.h"
 
 #define LOG_PROGRAM "tlsproxy"
-#define TAKE_AT_ONCE \
-	8	     /* clients from one channel in one turn: leave some to the other processes \
-		      */
-#define SPARE_FDS 32 /* for everything that is not a client */
+#define TAKE_AT_ONCE 8 /* clients from one channel in one turn: leave some to the other processes */
+#define SPARE_FDS 32   /* for everything that is not a client */
+#define TRIM_MS 1000
 
 struct process {
 	struct loop *loop;
 	struct tls_contexts *contexts;
 	struct bridges bridges;
-	struct watch term;
+	struct watch term, trim;
 	size_t channel_count, open_count;
 	struct channel {
 		struct watch watch;
@@ -34,7 +33,7 @@ struct process {
 		struct process *process;
 	} channels[TLSPROXY_CHANNELS_MAX];
 	struct log_limit bad_limit;
-	bool draining, paused;
+	bool draining, paused, trimming;
 };
 
 static void
@@ -60,10 +59,32 @@ end_if_done(struct process *p)
 }
 
 static void
+on_trim(int fd, short what, void *arg)
+{
+	struct process *p = arg;
+
+	(void)fd, (void)what;
+	p->trimming = tls_blocks_trim();
+	if (p->trimming)
+		watch_start_once(&p->trim, TRIM_MS);
+}
+
+/* Every client leaves blocks behind, most of them at the end of its handshake. */
+static void
+trim_later(struct process *p)
+{
+	if (p->trimming)
+		return;
+	p->trimming = true;
+	watch_start_once(&p->trim, TRIM_MS);
+}
+
+static void
 on_bridge_end(void *arg)
 {
 	struct process *p = arg;
 
+	trim_later(p);
 	watch_channels(p);
 	end_if_done(p);
 }
@@ -97,6 +118,7 @@ take_request(struct process *p, struct span message, const int *fds, size_t coun
 	struct tlsproxy_request request;
 
 	if (count == 2 && tls_request_parse(message, &request)) {
+		trim_later(p);
 		bridge_start(&p->bridges, &request, fds[0], fds[1]);
 		return;
 	}
@@ -241,6 +263,7 @@ serve(struct process *p, const struct tlsproxy_process *given)
 	p->bridges.arg = p;
 	watch_init_signal(&p->term, p->loop, SIGTERM, on_term, p);
 	watch_start(&p->term);
+	watch_init_timer(&p->trim, p->loop, on_trim, p);
 	loop_after_turn(p->loop, flush_log, NULL);
 	if (p->contexts->conf->log_features & TLS_LOG_VERBOSE)
 		log_info("initializing the server-side TLS engine");
@@ -250,6 +273,7 @@ serve(struct process *p, const struct tlsproxy_process *given)
 		watch_stop(&p->channels[i].watch);
 	p->draining = true;
 	bridges_fini(&p->bridges);
+	watch_stop(&p->trim);
 	watch_stop(&p->term);
 }
 

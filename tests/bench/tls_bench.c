@@ -1,7 +1,8 @@
 /*
- * tls_bench: what a TLS session costs the tlsproxy process: CPU of a full handshake and of a
- *resumption by key and version, one line of text both ways included, and memory of an idle session.
- *The clients run in this process and do not count.
+ * tls_bench: what a TLS session costs the tlsproxy process, with a full handshake, with a resumption, and
+ * with none because the client leaves at once. A session has one line of text each way. User time is what
+ * the handshake computes; system time is the connection's, and mostly the same for all. Also the memory of
+ * an idle session. The clients run in this process and do not count.
  *
  *	tls_bench [SESSIONS [IDLE]]
  */
@@ -69,10 +70,32 @@ number_in(pid_t pid, const char *file, const char *label)
 	return n;
 }
 
-static long long
-cpu_ns(const struct bench *b)
+struct cpu {
+	double us, user_us;
+};
+
+/* Of the two the kernel counts the sum exactly and divides it by sampling. */
+static struct cpu
+cpu_of(const struct bench *b)
 {
-	return number_in(b->pid, "schedstat", "");
+	struct cpu cpu = { .us = (double)number_in(b->pid, "schedstat", "") / 1000 };
+	char path[64], text[512] = "";
+	unsigned long user = 0, kernel = 0;
+
+	snprintf(path, sizeof path, "/proc/%d/stat", (int)b->pid);
+	FILE *f = fopen(path, "r");
+	if (f == NULL || fread(text, 1, sizeof text - 1, f) == 0)
+		die(path);
+	(void)fclose(f);
+	char *p = strrchr(text, ')');
+	for (int field = 2; p != NULL && field < 14; field++)
+		p = strchr(p + 1, ' ');
+	if (p == NULL)
+		die(path);
+	user = strtoul(p, &p, 10);
+	kernel = strtoul(p, NULL, 10);
+	cpu.user_us = user + kernel > 0 ? cpu.us * (double)user / (double)(user + kernel) : 0;
+	return cpu;
 }
 
 static long long
@@ -170,7 +193,7 @@ keep_session(SSL *ssl, SSL_SESSION *session)
 }
 
 static void
-session_open(struct bench *b, struct session *s, bool resume)
+session_connect(struct bench *b, struct session *s)
 {
 	struct tlsproxy_request request = { .peer.addr.family = 4, .server.addr.family = 4 };
 
@@ -183,6 +206,13 @@ session_open(struct bench *b, struct session *s, bool resume)
 	if (server < 0 || s->plain < 0)
 		die("tlsproxy_start");
 	close(server);
+	fd_nonblock(s->plain, false);
+}
+
+static void
+session_open(struct bench *b, struct session *s, bool resume)
+{
+	session_connect(b, s);
 	s->ssl = SSL_new(b->ctx);
 	SSL_set_app_data(s->ssl, b);
 	SSL_set_fd(s->ssl, s->client);
@@ -202,7 +232,6 @@ session_talk(struct session *s)
 	struct tls_facts facts;
 	size_t used, len = 0;
 
-	fd_nonblock(s->plain, false);
 	SSL_write(s->ssl, "EHLO x\r\n", 8);
 	while (tls_facts_parse((struct span){ text, len }, &used, &facts) != TLS_FACTS_DONE ||
 	       len == used) {
@@ -227,33 +256,63 @@ session_close(struct session *s)
 	close(s->client);
 }
 
-static void
-measure_cpu(struct bench *b, const char *key, int version, bool resume, int count)
+/* One whole session. True if it was resumed. */
+enum kind { LEAVES, FULL, RESUMED, KINDS };
+static bool
+session(struct bench *b, enum kind kind)
 {
 	struct session s;
+	char byte;
+
+	if (kind == LEAVES) {
+		session_connect(b, &s);
+		close(s.client);
+		while (read(s.plain, &byte, 1) > 0)
+			;
+		close(s.plain);
+		return false;
+	}
+	session_open(b, &s, kind == RESUMED && b->saved != NULL);
+	bool resumed = SSL_session_reused(s.ssl) == 1;
+	session_talk(&s);
+	session_close(&s);
+	return resumed;
+}
+
+static struct cpu
+measure_kind(struct bench *b, enum kind kind, int count)
+{
 	int resumed = 0;
+
+	for (int i = 0; i < 20; i++) /* warm */
+		(void)session(b, kind);
+	struct cpu before = cpu_of(b);
+	for (int i = 0; i < count; i++)
+		resumed += session(b, kind);
+	struct cpu after = cpu_of(b);
+	if (resumed != (kind == RESUMED ? count : 0))
+		fprintf(stderr, "tls_bench: %d resumed of %d\n", resumed, count);
+	return (
+	    struct cpu){ (after.us - before.us) / count, (after.user_us - before.user_us) / count };
+}
+
+static void
+measure_cpu(struct bench *b, const char *key, int version, int count)
+{
+	struct cpu cpu[KINDS];
 
 	SSL_CTX_set_min_proto_version(b->ctx, version);
 	SSL_CTX_set_max_proto_version(b->ctx, version);
 	SSL_SESSION_free(b->saved);
 	b->saved = NULL;
-	for (int i = 0; i < 20; i++) { /* warm */
-		session_open(b, &s, resume && b->saved != NULL);
-		session_talk(&s);
-		session_close(&s);
-	}
-	long long before = cpu_ns(b);
-	for (int i = 0; i < count; i++) {
-		session_open(b, &s, resume);
-		resumed += SSL_session_reused(s.ssl);
-		session_talk(&s);
-		session_close(&s);
-	}
-	double us = (double)(cpu_ns(b) - before) / 1000 / count;
-	printf("tls %-8s %s %-10s %8.0f us CPU a session %8.0f sessions/s a core  (%d resumed of "
-	       "%d)\n",
-	    key, version == TLS1_3_VERSION ? "TLSv1.3" : "TLSv1.2", resume ? "resumed" : "full", us,
-	    1e6 / us, resumed, count);
+	for (enum kind kind = 0; kind < KINDS; kind++)
+		cpu[kind] = measure_kind(b, kind, count);
+	printf("tls %-8s %s CPU (user) of a session: full %.0f (%.0f) us, resumed %.0f (%.0f) us, "
+	       "client "
+	       "leaves %.0f (%.0f) us; resumed of full %.2f (%.2f)\n",
+	    key, version == TLS1_3_VERSION ? "TLSv1.3" : "TLSv1.2", cpu[FULL].us, cpu[FULL].user_us,
+	    cpu[RESUMED].us, cpu[RESUMED].user_us, cpu[LEAVES].us, cpu[LEAVES].user_us,
+	    cpu[RESUMED].us / cpu[FULL].us, cpu[RESUMED].user_us / cpu[FULL].user_us);
 }
 
 static void
@@ -271,7 +330,7 @@ measure_memory(struct bench *b, int version, int count)
 		session_open(b, &s[i], false);
 		session_talk(&s[i]);
 	}
-	printf("tls idle     %s %27.2f kB private a session (%d sessions)\n",
+	printf("tls idle     %s session: %.2f kB of user memory (%d sessions)\n",
 	    version == TLS1_3_VERSION ? "TLSv1.3" : "TLSv1.2",
 	    (double)(memory_kb(b) - before) / count, count);
 	for (int i = 0; i < count; i++)
@@ -317,8 +376,7 @@ run(const char *key, bool rsa, int version, int count, int idle)
 	SSL_CTX_sess_set_new_cb(b.ctx, keep_session);
 	if (idle > 0)
 		measure_memory(&b, version, idle);
-	measure_cpu(&b, key, version, false, count);
-	measure_cpu(&b, key, version, true, count);
+	measure_cpu(&b, key, version, count);
 	SSL_SESSION_free(b.saved);
 	SSL_CTX_free(b.ctx);
 	close(b.listener);
@@ -328,7 +386,7 @@ run(const char *key, bool rsa, int version, int count, int idle)
 int
 main(int argc, char **argv)
 {
-	int count = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 1000;
+	int count = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 2000;
 	int idle = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 1000;
 	struct rlimit files;
 
