@@ -333,6 +333,8 @@ void pools_board_inherit(struct pools_board *, const struct pools_board *from);
  * that no other check than DNSBL is due (use policy_rules_listed_only()). Never waits.
  */
 bool pools_find(const struct pools_board *, const struct addr *client, struct addr *key, bool *listed_only);
+/* Of the pool whose record stands there: the domain, or NETWORK/LENGTH; null if there is none. */
+const char *pools_name(const struct pools_board *, const struct addr *key);
 
 /*
  * The one that walks. Opened before the jail (the resolver's configuration is read); walks from the loop, what is

@@ -246,6 +246,15 @@ pools_find(
 
 /* Showing. */
 
+const char *
+pools_name(const struct pools_board *board, const struct addr *key)
+{
+	for (size_t i = 0; i < board->rules->count; i++)
+		if (addr_equal(&board->rules->rules[i].key, key))
+			return board->rules->rules[i].name;
+	return NULL;
+}
+
 size_t
 pools_count(const struct pools_board *board)
 {

@@ -20,7 +20,7 @@
 #define RETRY_MS 2000 /* a store that is not open, or a commit that failed */
 #define TICK_MS 5000 /* is the file still ours, has a reader died */
 #define FEED_BURST 64 /* messages of one worker in one turn */
-#define SLICE_RECORDS 10000
+#define SLICE_RECORDS 3000 /* a slice is half looking, half waiting for the disk */
 #define SLICE_US 3000 /* of looking; the commit comes on top */
 #define GUESTS_MAX 16
 #define CLAIM_RETRY_MS 200

@@ -176,6 +176,22 @@ do_pools(struct console *c, struct desk_client *client, const struct request *r)
 	answer(client, b);
 }
 
+/* For gatehousectl explain: one line, or nothing. */
+static void
+do_pool(struct console *c, struct desk_client *client, const struct request *r)
+{
+	const struct pools_board *board = master_pools(c->master);
+	struct buf *b = fresh(c);
+	char text[ADDR_TEXT_SIZE];
+	struct addr key;
+	bool listed_only;
+
+	if (board != NULL && pools_find(board, &r->address, &key, &listed_only))
+		buf_printf(b, "%s %s %s\n", pools_name(board, &key), addr_format(&key, text),
+		    listed_only ? "lists" : "all");
+	answer(client, b);
+}
+
 static void
 do_metrics(struct console *c, struct desk_client *client, const struct request *r)
 {
@@ -223,6 +239,7 @@ static request_fn *const handlers[REQUESTS] = {
 	[REQUEST_LISTS] = do_lists,
 	[REQUEST_OFFENDERS] = do_offenders,
 	[REQUEST_POOLS] = do_pools,
+	[REQUEST_POOL] = do_pool,
 	[REQUEST_METRICS] = do_metrics,
 	[REQUEST_RELOAD] = do_reload,
 	[REQUEST_DRAIN] = do_drain,

@@ -1,5 +1,7 @@
-/* gatehousectl explain: everything that would decide a client now. Asks nobody but DNS and the
- * store. */
+/*
+ * gatehousectl explain: everything that would decide a client now. Asks DNS and the store, and the daemon which pool
+ * the client is in, if there are any.
+ */
 #include "config.h"
 
 #include <stdio.h>
@@ -11,11 +13,13 @@
 #include "dnsbl/dnsbl.h"
 #include "policy/policy.h"
 #include "screen/ctl.h"
+#include "screen/ctl_live.h"
 
 struct explanation {
-	const struct ctl *ctl;
+	struct ctl *ctl;
 	const struct rules *rules;
-	struct addr client;
+	struct addr client, key; /* key: under which its record stands */
+	char pool[256];		 /* empty: in none */
 	struct policy_rules policy;
 	enum access_result access;
 	bool stored, unread;
@@ -38,23 +42,61 @@ look_up_access(struct explanation *e)
 	diag_free(&diag);
 }
 
+/* "NAME KEY lists", or "all" for a pool whose hosts are tested as any other. */
+static void
+take_pool(struct explanation *e, struct span line)
+{
+	struct span name = span_token(&line, " \n"), key = span_token(&line, " \n");
+	struct buf pool = BUF(e->pool);
+
+	if (!addr_parse(&e->key, key.p, key.len))
+		return;
+	buf_putspan(&pool, name);
+	if (span_is(span_token(&line, " \n"), "lists"))
+		policy_rules_listed_only(&e->policy);
+}
+
+/* Only the daemon knows the sets of domains. */
+static void
+look_up_pool(struct explanation *e)
+{
+	struct diag *diag = diag_new();
+	struct pools_rules *pools = pools_rules_load(e->rules, diag);
+	char address[ADDR_TEXT_SIZE], request[ADDR_TEXT_SIZE + 8];
+	struct buf line = BUF(request);
+	enum ctl_exit status;
+	bool json = e->ctl->json;
+
+	e->key = e->client;
+	if (pools != NULL) {
+		buf_printf(&line, "pool %s", addr_format(&e->client, address));
+		e->ctl->json = false;
+		char *answer = ctl_ask(e->ctl, request, &status);
+		e->ctl->json = json;
+		if (answer != NULL)
+			take_pool(e, span_of(answer));
+		free(answer);
+	}
+	pools_rules_free(&pools);
+	diag_free(&diag);
+}
+
 /* The store belongs to the workers' user; others are told, not refused. */
 static void
 look_up_record(struct explanation *e)
 {
-	const char *map = rules_text(e->rules, P_postscreen_cache_map);
-	char why[256];
+	char *path = store_path_of(e->rules);
+	char why[256] = "postscreen_cache_map is empty";
 	struct buf err = BUF(why);
-	struct store_tool *store =
-	    strncmp(map, "lmdb:", 5) == 0 ? store_tool_open(map + 5, NULL, false, &err) : NULL;
+	struct store_tool *store = path != NULL ? store_tool_open(path, NULL, false, &err) : NULL;
 
+	free(path);
 	if (store == NULL) {
 		e->unread = true;
-		fprintf(stderr, "gatehousectl: the temporary allowlist cannot be read: %s\n",
-		    err.len > 0 ? why : map);
+		fprintf(stderr, "gatehousectl: the temporary allowlist cannot be read: %s\n", why);
 		return;
 	}
-	e->stored = store_tool_get(store, &e->client, &e->record) == STORE_FOUND;
+	e->stored = store_tool_get(store, &e->key, &e->record) == STORE_FOUND;
 	store_tool_free(&store);
 }
 
@@ -174,8 +216,13 @@ print_json(const struct explanation *e)
 	static const char *const access[] = { "none", "permit", "reject" };
 	char addr[ADDR_TEXT_SIZE];
 
-	printf("{\"address\":\"%s\",\"access\":\"%s\",\"record\":", addr_format(&e->client, addr),
+	printf("{\"address\":\"%s\",\"access\":\"%s\",\"pool\":", addr_format(&e->client, addr),
 	    access[e->access]);
+	if (e->pool[0] != '\0')
+		ctl_json_string(span_of(e->pool));
+	else
+		fputs("null", stdout);
+	fputs(",\"record\":", stdout);
 	if (!e->stored)
 		fputs("null", stdout);
 	for (unsigned i = 0; e->stored && i < CHECKS; i++)
@@ -200,10 +247,13 @@ explain(struct explanation *e, const struct dnsbl_sites *sites)
 	int64_t now_s = (int64_t)time(NULL);
 
 	look_up_access(e);
+	look_up_pool(e);
 	look_up_record(e);
 	find_due(e, now_s);
 	if (!e->ctl->json) {
 		printf("access list: %s\n", access[e->access]);
+		if (e->pool[0] != '\0')
+			printf("pool: %s\n", e->pool);
 		print_record(e, now_s);
 	}
 	if (dnsbl_domain_count(sites) > 0)

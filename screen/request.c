@@ -6,11 +6,13 @@
 
 #define LIMIT_MAX 2000
 
+enum argument { NOTHING, LIMIT, ADDRESS };
+
 static const struct {
 	const char *word;
-	unsigned arguments;
+	enum argument argument;
 } requests[REQUESTS] = {
-#define REQUEST(id, word, arguments, asks) [REQUEST_##id] = { word, arguments },
+#define REQUEST(id, word, argument, asks) [REQUEST_##id] = { word, argument },
 #include "screen/requests.tbl"
 #undef REQUEST
 };
@@ -34,12 +36,30 @@ find(struct span word, enum request_id *id)
 	return false;
 }
 
+static bool
+take_argument(struct span word, struct request *out)
+{
+	uint64_t n;
+
+	switch (requests[out->id].argument) {
+	case NOTHING:
+		break;
+	case LIMIT:
+		if (!span_uint(word, LIMIT_MAX, &n))
+			return false;
+		out->limit = (uint32_t)n;
+		return true;
+	case ADDRESS:
+		return addr_parse(&out->address, word.p, word.len);
+	}
+	return false;
+}
+
 bool
 request_parse(struct span line, struct request *out, const char **why)
 {
 	struct span rest = line, word = span_token(&rest, " \t\r\n");
 	unsigned arguments = 0;
-	uint64_t n;
 
 	*out = (struct request){ .id = REQUESTS };
 	*why = "unknown request";
@@ -53,11 +73,10 @@ request_parse(struct span line, struct request *out, const char **why)
 			out->json = true;
 			continue;
 		}
-		if (arguments++ == requests[out->id].arguments || !span_uint(word, LIMIT_MAX, &n))
+		if (arguments++ > 0 || !take_argument(word, out))
 			return false;
-		out->limit = (uint32_t)n;
 	}
-	return true;
+	return requests[out->id].argument != ADDRESS || arguments == 1;
 }
 
 size_t

@@ -6,10 +6,11 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "base/addr.h"
 #include "base/text.h"
 
 enum request_id {
-#define REQUEST(id, word, arguments, asks) REQUEST_##id,
+#define REQUEST(id, word, argument, asks) REQUEST_##id,
 #include "screen/requests.tbl"
 #undef REQUEST
 	REQUESTS
@@ -21,6 +22,7 @@ struct request {
 	enum request_id id;
 	bool json;
 	uint32_t limit; /* of rows; 0: not said */
+	struct addr address;
 };
 
 /* The control socket: a line that ends in LF. */

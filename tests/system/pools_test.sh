@@ -114,6 +114,12 @@ walked_by_the_daemon_body()
 	wait_for 3 known 198.51.100.128 || atf_fail "no record of the prefix"
 	from_proxy 198.51.100.131
 	wait_line "$log" 'PASS OLD \[198\.51\.100\.131\]'
+	# What explains a client knows its pool.
+	atf_check -o match:'^pool: big.t$' -o match:'^due now: nothing$' -o match:'^verdict: pass_old' \
+	    "$build/gatehousectl" -c "$work/conf" explain 192.0.2.99
+	atf_check -o match:'"pool":"198.51.100.128/25","record":.*"verdict":"pass_old"' \
+	    "$build/gatehousectl" -c "$work/conf" --json explain 198.51.100.200
+	atf_check -o match:'"pool":null,"record":null' "$build/gatehousectl" -c "$work/conf" --json explain 203.0.113.99
 	atf_check -o match:'^gatehouse_pool_networks.pool="big.t". 6' -o match:'^gatehouse_pool_failed.pool="big.t". 0' \
 	    "$build/gatehousectl" -c "$work/conf" metrics
 	gatehouse_stop

@@ -607,6 +607,16 @@ ATF_TC_BODY(a_worker_may_send_rubbish_and_die, tc)
 	ATF_CHECK_EQ(in_worker(h, find_none), 0);
 	turn_for(h, 600);
 	ATF_CHECK_EQ(in_worker(h, find_none), 1);
+	/* Nor can it delete, or have itself answered. */
+	feed = feed_of(h);
+	m.kind = FEED_DELETE;
+	ATF_REQUIRE(send(feed, &m, sizeof m, MSG_NOSIGNAL) > 0);
+	m.kind = FEED_COMMIT;
+	ATF_REQUIRE(send(feed, &m, sizeof m, MSG_NOSIGNAL) > 0);
+	turn_for(h, 600);
+	ATF_CHECK_EQ(in_worker(h, find_none), 1);
+	ATF_CHECK(recv(feed, big, sizeof big, MSG_DONTWAIT) < 0);
+	close(feed);
 	house_close(h);
 }
 
