@@ -80,6 +80,12 @@ access_list_load(const struct rules *rules, struct diag *diag)
 	return list;
 }
 
+const struct match_list *
+access_list_mynetworks(const struct access_list *list)
+{
+	return list->mynetworks;
+}
+
 void
 access_list_free(struct access_list **list)
 {

@@ -72,6 +72,8 @@ struct access_list *access_list_load(const struct rules *, struct diag *);
 void access_list_free(struct access_list **);
 /* Fails open: errors are logged as reference §6.1 words them and mean DUNNO. */
 enum access_result access_list_find(const struct access_list *, const struct addr *client);
+/* mynetworks; borrowed. */
+const struct match_list *access_list_mynetworks(const struct access_list *);
 
 /*
  * One client's screening: facts collected so far. Zero-initialised at birth. The stamps are those of

@@ -330,18 +330,27 @@ count_low(const uint64_t *keys, size_t count, uint64_t low)
 	return from;
 }
 
-static uint32_t
-find_key(const struct family *f, struct key k)
+/* The number of pieces that begin at k or before it. */
+static size_t
+count_to(const struct family *f, struct key k)
 {
 	size_t n = count_high(f, k.high);
-	struct key first;
-	uint32_t what;
 
 	if (n > 0 && f->low != NULL && f->high[0][n - 1] == k.high) {
 		size_t before = k.high > 0 ? count_high(f, k.high - 1) : 0;
 
 		n = before + count_low(f->low + before, n - before, k.low);
 	}
+	return n;
+}
+
+static uint32_t
+find_key(const struct family *f, struct key k)
+{
+	size_t n = count_to(f, k);
+	struct key first;
+	uint32_t what;
+
 	if (n == 0)
 		return INTERVALS_NONE;
 	what = f->what[n - 1];
@@ -357,6 +366,16 @@ intervals_find(const struct intervals *i, const struct addr *a)
 	if (a->family == 0)
 		return INTERVALS_NONE;
 	return find_key(&i->family[a->family == 6], key_of(a));
+}
+
+bool
+intervals_meet(const struct intervals *i, const struct net *net)
+{
+	const struct family *f = &i->family[net->addr.family == 6];
+	struct key first = key_of(&net->addr);
+
+	return find_key(f, first) != INTERVALS_NONE ||
+	       count_to(f, key_last(first, net->bits)) > count_to(f, first);
 }
 
 #define EXPLAINED 100 /* shadowed rules whose cause is looked for: as many as diag keeps */

@@ -39,4 +39,7 @@ void intervals_renumber(struct intervals *, const uint32_t *map);
 /* The first rule that holds the address, or INTERVALS_NONE. */
 uint32_t intervals_find(const struct intervals *, const struct addr *);
 
+/* True if some rule holds some address of this network. */
+bool intervals_meet(const struct intervals *, const struct net *);
+
 #endif

@@ -206,3 +206,31 @@ match_list_addr(const struct match_list *l, const struct addr *addr)
 	}
 	return TABLE_MISSING;
 }
+
+static bool
+piece_meets(const struct piece *p, const struct net *net)
+{
+	char bytes[256];
+	struct buf value = BUF(bytes);
+
+	switch (p->kind) {
+	case PIECE_NETS:
+		return intervals_meet(p->nets, net);
+	case PIECE_TABLE:
+		return table_find_addr(p->table, &net->addr, &value) != TABLE_MISSING;
+	case PIECE_BAD:
+		break;
+	}
+	return true;
+}
+
+bool
+match_list_meets(const struct match_list *l, const struct addr *addr, unsigned bits)
+{
+	struct net net = { .addr = *addr, .bits = (uint8_t)bits };
+
+	for (size_t i = 0; i < l->count; i++)
+		if (piece_meets(&l->piece[i], &net))
+			return true;
+	return false;
+}

@@ -131,5 +131,10 @@ struct match_list;
 struct match_list *match_list_open(const char *text, const char *file, unsigned line, struct diag *);
 void match_list_free(struct match_list **);
 enum table_result match_list_addr(const struct match_list *, const struct addr *);
+/*
+ * True if an element names any address of the network, with `!` or without; tables are asked for the
+ * network's first address. True also for an element that could not be used: it might.
+ */
+bool match_list_meets(const struct match_list *, const struct addr *net, unsigned bits);
 
 #endif

@@ -47,83 +47,6 @@ view_flow(const struct totals *t, enum flow f)
 }
 
 /*
- * Offenders.
- */
-static struct offender *
-least(struct offenders *o)
-{
-	struct offender *least = &o->row[0];
-
-	for (size_t i = 1; i < o->count; i++)
-		if (o->row[i].count < least->count)
-			least = &o->row[i];
-	return least;
-}
-
-static struct offender *
-place(struct offenders *o, const struct addr *net, unsigned bits, int64_t now_s)
-{
-	for (size_t i = 0; i < o->count; i++)
-		if (addr_equal(&o->row[i].net, net))
-			return &o->row[i];
-	struct offender *p = o->count < o->max ? &o->row[o->count++] : least(o);
-	uint64_t before = p->count;
-	*p = (struct offender){ .net = *net,
-		.bits = (uint8_t)bits,
-		.count = before,
-		.over = before,
-		.first_s = now_s };
-	return p;
-}
-
-void
-offenders_note(
-    struct offenders *o, const struct session_row *r, unsigned bits4, unsigned bits6, int64_t now_s)
-{
-	struct addr net = r->client.addr;
-	unsigned bits = net.family == 4 ? bits4 : bits6;
-
-	addr_mask(&net, bits);
-	struct offender *p = place(o, &net, bits, now_s);
-	p->count++;
-	p->last_s = now_s;
-	p->reason = r->reason != REASON_NONE ? r->reason : r->would;
-}
-
-static int
-by_count(const void *a, const void *b)
-{
-	const struct offender *const *left = a, *const *right = b;
-
-	return (*left)->count < (*right)->count ? 1 : (*left)->count > (*right)->count ? -1 : 0;
-}
-
-size_t
-offenders_top(const struct offenders *o, const struct offender **out, size_t max)
-{
-	static const struct offender *sorted[OFFENDERS_MAX];
-	size_t n = 0;
-
-	for (size_t i = 0; i < o->count; i++)
-		if (o->row[i].count > 0)
-			sorted[n++] = &o->row[i];
-	qsort(sorted, n, sizeof sorted[0], by_count);
-	if (n > max)
-		n = max;
-	memcpy(out, sorted, n * sizeof out[0]);
-	return n;
-}
-
-static void
-halve(struct offenders *o)
-{
-	for (size_t i = 0; i < o->count; i++) {
-		o->row[i].count /= 2;
-		o->row[i].over /= 2;
-	}
-}
-
-/*
  * Once a second: what ended, and the minute.
  */
 static bool
@@ -137,10 +60,12 @@ static void
 note_ended(struct console *c, const struct session_row *r, int64_t now_s)
 {
 	c->recent[c->recent_count++ % RECENT_MAX] = *r;
-	if (!is_offence(r))
-		return;
-	offenders_note(&c->hosts, r, 32, 64, now_s);
-	offenders_note(&c->nets, r, 24, 48, now_s);
+	if (flow_of[r->verdict] == FLOW_PASSED)
+		offenders_forgive(&c->hosts, &r->client.addr, 32, 64);
+	else if (r->refused)
+		offenders_note(&c->hosts, r, 32, 64, now_s);
+	if (is_offence(r))
+		offenders_note(&c->nets, r, 24, 48, now_s);
 }
 
 static void
@@ -261,8 +186,8 @@ on_tick(int fd, short what, void *arg)
 	turn_minute(c, console_view(c));
 	if (now_s - c->halved_s >= HALVE_S) {
 		c->halved_s = now_s;
-		halve(&c->hosts);
-		halve(&c->nets);
+		offenders_halve(&c->hosts);
+		offenders_halve(&c->nets);
 	}
 }
 

@@ -29,6 +29,8 @@ struct minute {
 /*
  * Who is refused most, in bounded space (Metwally's space-saving): a stranger takes the place of the
  * least, with his count, so a count is at most too big by what the place held before (`over`).
+ * Hosts (an IPv4 address, an IPv6 /64) are for firewalls: none that was not refused in earnest, and one that
+ * passes is forgiven. Networks are for the page: there those in the shadow count, too.
  */
 struct offender {
 	struct addr net;
@@ -42,6 +44,9 @@ struct offenders {
 };
 void offenders_note(struct offenders *, const struct session_row *, unsigned bits4, unsigned bits6,
     int64_t now_s);
+void offenders_forgive(struct offenders *, const struct addr *client, unsigned bits4, unsigned bits6);
+/* All counts, so that what was long ago counts less. */
+void offenders_halve(struct offenders *);
 /* The `max` greatest, greatest first. */
 size_t offenders_top(const struct offenders *, const struct offender **out, size_t max);
 
@@ -127,8 +132,9 @@ void status_json(const struct view *, struct buf *);
 void status_text(const struct view *, struct buf *);
 void lists_json(const struct view *, struct buf *);
 void lists_text(const struct view *, struct buf *);
-void offenders_json(const struct view *, size_t max, struct buf *);
-void offenders_text(const struct view *, size_t max, struct buf *);
+/* Hosts refused `least` times or more, a line each. */
+void offenders_json(const struct view *, uint64_t least, struct buf *);
+void offenders_text(const struct view *, uint64_t least, struct buf *);
 void metrics_text(const struct view *, struct buf *);
 void page_body(const struct view *, struct buf *);
 /* nonce: printable, for the page's own style and script. */

@@ -157,7 +157,7 @@ do_offenders(struct console *c, struct desk_client *client, const struct request
 	struct buf *b = fresh(c);
 
 	(r->json ? offenders_json : offenders_text)(
-	    console_view(c), r->limit > 0 ? r->limit : OFFENDERS_MAX, b);
+	    console_view(c), r->limit > 0 ? r->limit : 1, b);
 	answer(client, b);
 }
 

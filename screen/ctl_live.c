@@ -286,7 +286,7 @@ field(char **rest)
 }
 
 static struct offending_list
-parse_offenders(char *text, uint64_t least)
+parse_offenders(char *text)
 {
 	struct offending_list list = { 0 };
 	size_t lines = 0;
@@ -301,7 +301,7 @@ parse_offenders(char *text, uint64_t least)
 		(void)(line == NULL ? NULL : field(&line)); /* when it was seen last */
 		o.reason = line == NULL ? NULL : field(&line);
 		if (o.reason != NULL && count != NULL &&
-		    span_uint(span_of(count), UINT64_MAX, &o.count) && o.count >= least)
+		    span_uint(span_of(count), UINT64_MAX, &o.count))
 			list.row[list.count++] = o;
 	}
 	return list;
@@ -323,30 +323,34 @@ print_table(const struct offending_list *list)
 }
 
 static void
-print_set(const struct offending_list *list, const char *name, const char *type, bool six)
+print_elements(const struct offending_list *list, const char *set, bool six)
 {
-	const char *before = "\t\telements = { ";
+	const char *before = " {\n\t";
 
-	printf("\tset %s {\n\t\ttype %s\n\t\tflags interval, timeout\n\t\ttimeout "
-	       "1d\n\t\tauto-merge\n",
-	    name, type);
 	for (size_t i = 0; i < list->count; i++) {
 		if ((strchr(list->row[i].address, ':') != NULL) != six)
 			continue;
+		if (before[0] == ' ')
+			printf("add element inet gatehouse %s", set);
 		printf("%s%s", before, list->row[i].address);
-		before = ",\n\t\t    ";
+		before = ",\n\t";
 	}
-	printf("%s\t}\n", before[0] == ',' ? " }\n" : "");
+	if (before[0] == ',')
+		puts("\n}");
 }
 
+/* Loading it again adds what is new; what is there keeps its end. */
 static void
 print_nftables(const struct offending_list *list)
 {
-	puts("# load with: nft -f FILE; use with: ip saddr @offenders4 tcp dport 25 drop\ntable "
-	     "inet gatehouse {");
-	print_set(list, "offenders4", "ipv4_addr", false);
-	print_set(list, "offenders6", "ipv6_addr", true);
-	puts("}");
+	puts("# load with: nft -f FILE; use with: ip saddr @offenders4 tcp dport 25 drop\n"
+	     "table inet gatehouse {\n"
+	     "\tset offenders4 {\n\t\ttype ipv4_addr\n\t\tflags timeout\n\t\ttimeout 1d\n\t}\n"
+	     "\tset offenders6 {\n\t\ttype ipv6_addr\n\t\tflags interval, timeout\n\t\ttimeout "
+	     "1d\n\t}\n"
+	     "}");
+	print_elements(list, "offenders4", false);
+	print_elements(list, "offenders6", true);
 }
 
 /* cscli decisions import -i FILE --format csv */
@@ -399,12 +403,14 @@ ctl_offenders(struct ctl *ctl, int argc, char **argv)
 			return ctl_usage(ctl, NULL);
 	if (optind != argc)
 		return ctl_usage(ctl, NULL);
+	char request[40];
+	snprintf(request, sizeof request, "offenders %llu", (unsigned long long)least);
 	if (ctl->json)
-		return print_answer(ctl, "offenders");
-	char *text = ctl_ask(ctl, "offenders", &status);
+		return print_answer(ctl, request);
+	char *text = ctl_ask(ctl, request, &status);
 	if (text == NULL)
 		return status;
-	struct offending_list list = parse_offenders(text, least);
+	struct offending_list list = parse_offenders(text);
 	formats[format].print(&list);
 	free(list.row);
 	free(text);

@@ -69,6 +69,7 @@ row_fill(struct session_row *r, const struct session *s, int64_t now_us)
 	r->known = s->known;
 	r->tls = s->tls;
 	r->handed = s->handed;
+	r->refused = s->sc.refusal != REFUSE_NONE || s->verdict == V_DROP;
 	keep(r->list, sizeof r->list,
 	    span_of(score != NULL && score->name != NULL ? score->name : ""));
 	keep(r->helo, sizeof r->helo, verb_argument(&helo));

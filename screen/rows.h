@@ -21,6 +21,7 @@ struct session_row {
 	uint8_t state, verdict, reason, would; /* enum state, verdict, reason, reason */
 	uint8_t fail, access;
 	uint8_t ended, scored, known, tls, handed; /* 0 or 1 */
+	uint8_t refused; /* 0 or 1: for what it is or did, or it would have been at RCPT */
 	char list[32]; /* the DNS list that weighed most */
 	char helo[64];
 };

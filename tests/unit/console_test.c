@@ -203,6 +203,33 @@ ATF_TC_BODY(offenders, tc)
 	ATF_CHECK_EQ(1, offenders_top(&o, top, 1));
 }
 
+ATF_TC_WITHOUT_HEAD(offenders_are_forgiven);
+ATF_TC_BODY(offenders_are_forgiven, tc)
+{
+	static struct offenders o = { .max = 2 };
+	struct session_row first = row("192.0.2.1", REASON_DNSBL),
+			   second = row("192.0.2.2", REASON_DNSBL);
+	struct session_row six = row("2001:db8::1", REASON_DNSBL),
+			   neighbour = row("2001:db8::2", REASON_DNSBL);
+	const struct offender *top[2];
+
+	offenders_note(&o, &first, 32, 64, 1);
+	offenders_note(&o, &first, 32, 64, 2);
+	offenders_note(&o, &second, 32, 64, 3);
+	offenders_forgive(&o, &first.client.addr, 32, 64);
+	ATF_REQUIRE_EQ(1, offenders_top(&o, top, 2));
+	ATF_CHECK(addr_equal(&second.client.addr, &top[0]->net));
+	/* His place is free: whoever takes it inherits nothing. */
+	offenders_note(&o, &six, 32, 64, 4);
+	ATF_REQUIRE_EQ(2, offenders_top(&o, top, 2));
+	ATF_CHECK_EQ(1, top[0]->count);
+	ATF_CHECK_EQ(1, top[1]->count);
+	offenders_forgive(&o, &neighbour.client.addr, 32, 64);
+	ATF_CHECK_EQ(1, offenders_top(&o, top, 2));
+	offenders_forgive(&o, &six.client.addr, 32, 64); /* unknown by now */
+	ATF_CHECK_EQ(1, offenders_top(&o, top, 2));
+}
+
 /* A worker in a stranger's hands. */
 ATF_TC_WITHOUT_HEAD(wild_rows);
 ATF_TC_BODY(wild_rows, tc)
@@ -283,6 +310,7 @@ ATF_TP_ADD_TCS(tp)
 	ATF_TP_ADD_TC(tp, labels);
 	ATF_TP_ADD_TC(tp, histograms);
 	ATF_TP_ADD_TC(tp, offenders);
+	ATF_TP_ADD_TC(tp, offenders_are_forgiven);
 	ATF_TP_ADD_TC(tp, wild_rows);
 	ATF_TP_ADD_TC(tp, ended_sessions);
 	ATF_TP_ADD_TC(tp, orders);

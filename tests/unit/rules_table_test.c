@@ -424,6 +424,53 @@ ATF_TC_BODY(match_lists, tc)
 	}
 }
 
+/* Which lists name any address of a network. */
+static const struct {
+	const char *list, *net;
+	unsigned bits;
+	bool want;
+} meetings[] = {
+	{ "", "10.0.0.0", 8, false },
+	{ "10.0.0.0/8", "10.1.2.3", 32, true },
+	{ "10.0.0.0/8", "11.0.0.0", 32, false },
+	{ "10.1.2.3", "10.0.0.0", 8, true },
+	{ "10.1.2.3", "10.1.2.4", 30, false },
+	{ "10.1.2.3", "10.1.2.0", 30, true },
+	{ "10.255.255.255", "10.0.0.0", 8, true },
+	{ "11.0.0.0", "10.0.0.0", 8, false },
+	{ "0.0.0.0/0", "192.0.2.1", 32, true },
+	{ "!10.1.2.3", "10.0.0.0", 8, true },
+	{ "2001:db8:1:2::5", "2001:db8:1:2::", 64, true },
+	{ "2001:db8:1:2::", "2001:db8:1:2::", 64, true },
+	{ "2001:db8:1:2:ffff:ffff:ffff:ffff", "2001:db8:1:2::", 64, true },
+	{ "2001:db8:1:3::", "2001:db8:1:2::", 64, false },
+	{ "2001:db8:1:1:ffff:ffff:ffff:ffff", "2001:db8:1:2::", 64, false },
+	{ "2001:db8:1:2:8000::/80", "2001:db8:1:2::", 64, true },
+	{ "2001:db8::/32", "2001:db8:1:2::", 64, true },
+	{ "2001:db8:1:2::5", "32.1.13.184", 8, false },
+	{ "2001:db8:1:1::, 2001:db8:1:3::, 10.0.0.0/8", "2001:db8:1:2::", 64, false },
+	{ "inline:{10.0.0.1=x}", "10.0.0.1", 32, true },
+	{ "inline:{10.0.0.1=x}", "10.0.0.2", 32, false },
+	{ "fail:x", "10.0.0.2", 32, true },
+	{ "localhost", "10.0.0.2", 32, true },
+};
+
+ATF_TC_WITHOUT_HEAD(match_lists_meet_networks);
+ATF_TC_BODY(match_lists_meet_networks, tc)
+{
+	for (size_t i = 0; i < sizeof(meetings) / sizeof(meetings[0]); i++) {
+		struct diag *diag = diag_new();
+		struct match_list *l = match_list_open(meetings[i].list, "main.cf", 7, diag);
+		struct addr net;
+
+		ATF_REQUIRE(addr_parse(&net, meetings[i].net, strlen(meetings[i].net)));
+		ATF_CHECK_EQ_MSG(meetings[i].want, match_list_meets(l, &net, meetings[i].bits),
+		    "%s/%u and %s", meetings[i].net, meetings[i].bits, meetings[i].list);
+		match_list_free(&l);
+		diag_free(&diag);
+	}
+}
+
 ATF_TC_WITHOUT_HEAD(match_lists_from_files);
 ATF_TC_BODY(match_lists_from_files, tc)
 {
@@ -521,6 +568,7 @@ ATF_TP_ADD_TCS(tp)
 	ATF_TP_ADD_TC(tp, unreadable_files);
 	ATF_TP_ADD_TC(tp, lists_of_tables);
 	ATF_TP_ADD_TC(tp, match_lists);
+	ATF_TP_ADD_TC(tp, match_lists_meet_networks);
 	ATF_TP_ADD_TC(tp, match_lists_from_files);
 	ATF_TP_ADD_TC(tp, long_match_lists);
 	ATF_TP_ADD_TC(tp, list_tokens);
