@@ -17,6 +17,7 @@
 #include "screen/poolshow.h"
 
 #define CLIENTS_MAX 32
+#define RATE 200
 #define TIME_MS 10000
 #define LISTING_WAIT_MS 2000
 #define RELOAD_WAIT_MS 120000
@@ -316,7 +317,7 @@ bind_socket(const struct sockaddr_un *un, const char *group)
 struct desk *
 control_open(struct console *c, const char *path, const char *group)
 {
-	static const struct desk_rules rules = { CLIENTS_MAX, REQUEST_LINE_MAX, TIME_MS,
+	static const struct desk_rules rules = { CLIENTS_MAX, REQUEST_LINE_MAX, RATE, TIME_MS,
 		request_whole, on_request, "ERR request too long\n" };
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
 

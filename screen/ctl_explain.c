@@ -15,6 +15,8 @@
 #include "screen/ctl.h"
 #include "screen/ctl_live.h"
 
+#define SITES_SIZE (64 * 1024)
+
 struct explanation {
 	struct ctl *ctl;
 	const struct rules *rules;
@@ -28,6 +30,7 @@ struct explanation {
 	bool asked;
 	int score;
 	char list[64];
+	struct buf sites; /* of JSON */
 };
 
 static void
@@ -116,18 +119,45 @@ stop_loop(void *arg)
 }
 
 static void
-print_site(const struct explanation *e, const char *name, const struct dnsbl_answer *a)
+put_site_json(struct explanation *e, const char *name, const struct dnsbl_answer *a)
+{
+	static const char *const words[] = { "pending", "listed", "clear", "failed", "distrusted",
+		"skipped" };
+	struct buf *b = &e->sites;
+
+	buf_puts(b, b->len == 0 ? "{\"list\":\"" : ",{\"list\":\"");
+	buf_json(b, span_of(name));
+	buf_printf(b, "\",\"state\":\"%s\",\"score\":%d,\"answers\":[", words[a->state], a->score);
+	for (unsigned i = 0; i < a->count; i++)
+		buf_printf(b, "%s\"%u.%u.%u.%u\"", i == 0 ? "" : ",", a->ip[i][0], a->ip[i][1],
+		    a->ip[i][2], a->ip[i][3]);
+	buf_puts(b, "],\"error\":\"");
+	buf_json(b, span_of(a->error != NULL ? a->error : ""));
+	buf_puts(b, "\"}");
+}
+
+static void
+print_site(const char *name, const struct dnsbl_answer *a)
 {
 	static const char *const words[] = { "no answer", "listed", "not listed", "failed",
 		"distrusted", "not asked" };
 
-	if (e->ctl->json || a->state == DNSBL_NOT_LISTED)
+	if (a->state == DNSBL_NOT_LISTED)
 		return;
 	printf("  %s: %s", name, words[a->state]);
 	for (unsigned i = 0; i < a->count; i++)
 		printf(" %u.%u.%u.%u", a->ip[i][0], a->ip[i][1], a->ip[i][2], a->ip[i][3]);
 	printf(", %+d%s%s\n", a->score, a->error != NULL ? ": " : "",
 	    a->error != NULL ? a->error : "");
+}
+
+static void
+show_site(struct explanation *e, const char *name, const struct dnsbl_answer *a)
+{
+	if (e->ctl->json)
+		put_site_json(e, name, a);
+	else
+		print_site(name, a);
 }
 
 static void
@@ -150,7 +180,7 @@ ask_lists(struct explanation *e, const struct dnsbl_sites *sites)
 		if (!e->ctl->json)
 			printf("lists: score %d, threshold %d\n", e->score, e->policy.threshold);
 		for (size_t i = 0; i < score->count; i++)
-			print_site(e, dnsbl_domain_shown(sites, i), &score->answers[i]);
+			show_site(e, dnsbl_domain_shown(sites, i), &score->answers[i]);
 		dnsbl_release(&ask);
 	}
 	dnsbl_free(&dnsbl);
@@ -237,7 +267,8 @@ print_json(const struct explanation *e)
 	else
 		printf("],\"score\":null,\"list\":");
 	ctl_json_string(span_of(e->list));
-	printf(",\"threshold\":%d,\"verdict\":\"%s\"}\n", e->policy.threshold, verdict(e));
+	printf(",\"lists\":[%s],\"threshold\":%d,\"verdict\":\"%s\"}\n", e->sites.p,
+	    e->policy.threshold, verdict(e));
 }
 
 static void
@@ -267,7 +298,8 @@ explain(struct explanation *e, const struct dnsbl_sites *sites)
 enum ctl_exit
 ctl_explain(struct ctl *ctl, int argc, char **argv)
 {
-	struct explanation e = { .ctl = ctl };
+	static char sites_json[SITES_SIZE];
+	struct explanation e = { .ctl = ctl, .sites = BUF(sites_json) };
 
 	if (argc != 2 || !addr_parse(&e.client, argv[1], strlen(argv[1])))
 		return ctl_usage(ctl, argc == 2 ? "\"%s\" is not an address" : NULL, argv[1]);

@@ -18,13 +18,15 @@
 #include "screen/tally.h"
 
 #define ANSWER_MAX (4 << 20)
-#define WAIT_S 150 /* a reload takes its time */
+#define WAIT_S 10
+#define WAIT_RELOAD_S 150 /* new workers take their time */
+#define LIMIT_MAX 2000 /* rows of an answer */
 
 static int
-dial(const char *path)
+dial(const char *path, int64_t wait_s)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
-	struct timeval limit = { .tv_sec = WAIT_S };
+	struct timeval limit = { .tv_sec = wait_s };
 	int fd;
 
 	if (strlen(path) >= sizeof un.sun_path) {
@@ -33,25 +35,55 @@ dial(const char *path)
 	}
 	memcpy(un.sun_path, path, strlen(path) + 1);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&un, sizeof un) == 0)
-		return fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0
-			   ? fd
-			   : -1;
+	if (fd < 0)
+		return -1;
+	/* A stopped daemon fills its queue: then even connect() would wait for ever. */
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0 &&
+	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) == 0 &&
+	    connect(fd, (struct sockaddr *)&un, sizeof un) == 0)
+		return fd;
 	int saved = errno;
 	close(fd);
 	errno = saved;
 	return -1;
 }
 
-/* Everything until the other side closes. */
+static void
+complain_dial(const struct rules *rules, const char *path, int64_t wait_s)
+{
+	const char *group = rules_text(rules, P_gatehouse_control_group);
+
+	if (*path == '\0')
+		fputs("gatehousectl: gatehouse_control is empty: there is no control socket\n", stderr);
+	else if (errno == EACCES && *group != '\0')
+		fprintf(stderr,
+		    "gatehousectl: you may not use %s: it is for root and the group %s "
+		    "(gatehouse_control_group)\n",
+		    path, group);
+	else if (errno == EACCES)
+		fprintf(stderr,
+		    "gatehousectl: you may not use %s: it is for root (gatehouse_control_group "
+		    "names a group that may, too)\n",
+		    path);
+	else if (errno == EAGAIN)
+		fprintf(stderr, "gatehousectl: gatehouse did not answer at %s within %lld seconds\n",
+		    path, (long long)wait_s);
+	else
+		fprintf(stderr, "gatehousectl: no answer at %s: %s; does gatehouse run?\n", path,
+		    strerror(errno));
+}
+
+/* Everything until the other side closes. *late: it did not in time. */
 static char *
-hear_out(int fd, size_t *len)
+hear_out(int fd, size_t *len, bool *late)
 {
 	char *text = mem_alloc(ANSWER_MAX);
 	ssize_t n = 1;
 
+	*late = false;
 	for (*len = 0; n > 0 && *len < ANSWER_MAX - 1; *len += (size_t)n) {
 		n = recv(fd, text + *len, ANSWER_MAX - 1 - *len, 0);
+		*late = n < 0 && errno == EAGAIN;
 		if (n < 0)
 			break;
 	}
@@ -59,24 +91,11 @@ hear_out(int fd, size_t *len)
 	return text;
 }
 
+/* The answer without its first line, or null after a complaint. */
 static char *
-ask_at(const struct ctl *ctl, const char *path, const char *request, enum ctl_exit *status)
+take_answer(char *text, size_t len, enum ctl_exit *status)
 {
-	size_t len;
-	int fd = dial(path);
-	*status = CTL_UNREACHABLE;
-	if (fd < 0) {
-		fprintf(stderr, "gatehousectl: no answer at %s: %s%s\n", path, strerror(errno),
-		    errno == EACCES ? " (gatehouse_control_group names the group that may)"
-				    : "; does gatehouse run?");
-		return NULL;
-	}
-	char *line = mem_printf("%s%s\n", request, ctl->json ? " json" : "");
-	bool sent = send(fd, line, strlen(line), MSG_NOSIGNAL) == (ssize_t)strlen(line);
-	char *text = hear_out(fd, &len);
-	free(line);
-	close(fd);
-	if (sent && strncmp(text, "OK\n", 3) == 0) {
+	if (strncmp(text, "OK\n", 3) == 0) {
 		*status = CTL_OK;
 		memmove(text, text + 3, len - 2);
 		return text;
@@ -84,11 +103,38 @@ ask_at(const struct ctl *ctl, const char *path, const char *request, enum ctl_ex
 	if (strncmp(text, "ERR ", 4) == 0) {
 		*status = CTL_NO;
 		fprintf(stderr, "gatehousectl: %s", text + 4);
-	} else {
-		fprintf(stderr, "gatehousectl: gatehouse did not answer at %s\n", path);
 	}
 	free(text);
 	return NULL;
+}
+
+static char *
+ask_at(
+    const struct ctl *ctl, const struct rules *rules, const char *request, enum ctl_exit *status)
+{
+	const char *path = rules_text(rules, P_gatehouse_control);
+	int64_t wait_s = strcmp(request, "reload") == 0 ? WAIT_RELOAD_S : WAIT_S;
+	size_t len;
+	bool late;
+	int fd = dial(path, wait_s);
+
+	*status = CTL_UNREACHABLE;
+	if (fd < 0) {
+		complain_dial(rules, path, wait_s);
+		return NULL;
+	}
+	char *line = mem_printf("%s%s\n", request, ctl->json ? " json" : "");
+	(void)!send(fd, line, strlen(line), MSG_NOSIGNAL);
+	char *text = hear_out(fd, &len, &late);
+	text = take_answer(text, len, status);
+	free(line);
+	close(fd);
+	if (text == NULL && *status == CTL_UNREACHABLE && late)
+		fprintf(stderr, "gatehousectl: gatehouse did not answer at %s within %lld seconds\n",
+		    path, (long long)wait_s);
+	else if (text == NULL && *status == CTL_UNREACHABLE)
+		fprintf(stderr, "gatehousectl: gatehouse hung up at %s without an answer\n", path);
+	return text;
 }
 
 char *
@@ -100,7 +146,7 @@ ctl_ask(struct ctl *ctl, const char *request, enum ctl_exit *status)
 	*status = CTL_CONFIG;
 	if (rules == NULL)
 		return NULL;
-	answer = ask_at(ctl, rules_text(rules, P_gatehouse_control), request, status);
+	answer = ask_at(ctl, rules, request, status);
 	rules_free(&rules);
 	return answer;
 }
@@ -215,9 +261,12 @@ ctl_sessions(struct ctl *ctl, int argc, char **argv)
 {
 	struct watching w = { .seconds = 1, .limit = "" };
 	enum ctl_exit status;
+	uint64_t limit;
 
 	if (!take_watching(&w, argc, argv))
 		return ctl_usage(ctl, NULL);
+	if (*w.limit != '\0' && (!span_uint(span_of(w.limit), LIMIT_MAX, &limit) || limit == 0))
+		return ctl_usage(ctl, "\"%s\" is no number from 1 to %d", w.limit, LIMIT_MAX);
 	char *request = mem_printf("%s %s", w.ended ? "recent" : "sessions", w.limit);
 	for (uint64_t i = 1;; i++) {
 		if (w.on && isatty(STDOUT_FILENO))
@@ -236,33 +285,76 @@ ctl_sessions(struct ctl *ctl, int argc, char **argv)
  * metrics
  */
 static void
-print_metric(const char *name, const char *kind, const char *labels, const char *help)
+print_metric(
+    const struct ctl *ctl, const char *name, const char *kind, const char *labels, const char *help)
 {
-	printf("%s\t%s\t%s\t%s\n", name, kind, labels, help);
+	if (!ctl->json) {
+		printf("%s\t%s\t%s\t%s\n", name, kind, labels, help);
+		return;
+	}
+	printf("{\"name\":\"%s\",\"kind\":\"%s\",\"labels\":\"%s\",\"help\":", name, kind, labels);
+	ctl_json_string(span_of(help));
+	puts("}");
 }
 
 static void
-print_names(void)
+print_names(const struct ctl *ctl)
 {
 	static const char *const kinds[] = { "counter", "gauge", "histogram" };
 
-#define OWN(name, kind, help, put) print_metric(name, kind, "", help);
+#define OWN(name, kind, help, put) print_metric(ctl, name, kind, "", help);
 #include "screen/gauges.tbl"
 #undef OWN
 	for (size_t i = 0; i < tally_metrics_count; i++)
-		print_metric(tally_metrics[i].name, kinds[tally_metrics[i].kind],
+		print_metric(ctl, tally_metrics[i].name, kinds[tally_metrics[i].kind],
 		    metric_label_names(&tally_metrics[i]), tally_metrics[i].help);
+}
+
+/* `name{a="b",c="d"} 7` as an object. Labels are quoted and escaped there as they are in JSON. */
+static void
+print_sample(const char *line)
+{
+	size_t name = strcspn(line, "{ ");
+	const char *value = strrchr(line, ' ');
+	bool quoted = false;
+
+	printf("{\"name\":\"%.*s\",\"labels\":{", (int)name, line);
+	if (line[name] == '{') {
+		putchar('"');
+		for (const char *p = line + name + 1; p < value - 1; p++) {
+			if (quoted && *p == '\\')
+				putchar(*p++);
+			else if (*p == '"')
+				quoted = !quoted;
+			fputs(quoted || *p != '=' ? (char[2]){ *p } : "\":", stdout);
+			if (!quoted && *p == ',')
+				putchar('"');
+		}
+	}
+	printf("},\"value\":%s}\n", value + 1);
 }
 
 enum ctl_exit
 ctl_metrics(struct ctl *ctl, int argc, char **argv)
 {
+	enum ctl_exit status;
+	bool json = ctl->json;
+
 	if (argc == 2 && strcmp(argv[1], "--list") == 0) {
-		print_names();
+		print_names(ctl);
 		return CTL_OK;
 	}
+	if (argc != 1)
+		return ctl_usage(ctl, NULL);
 	ctl->json = false;
-	return argc == 1 ? print_answer(ctl, "metrics") : ctl_usage(ctl, NULL);
+	if (!json)
+		return print_answer(ctl, "metrics");
+	char *text = ctl_ask(ctl, "metrics", &status), *rest = text;
+	for (char *line; rest != NULL && (line = strsep(&rest, "\n")) != NULL;)
+		if (*line != '\0' && *line != '#')
+			print_sample(line);
+	free(text);
+	return status;
 }
 
 /*

@@ -10,6 +10,9 @@
 #include "base/mem.h"
 #include "screen/desk.h"
 
+#define BREATH_MS 100 /* after an accept that failed for lack of something */
+#define STALL_US INT64_C(1000000) /* who takes this long to read an answer may lose his place */
+
 enum phase { DESK_FREE, DESK_HEARS, DESK_WAITS, DESK_SAYS };
 
 struct desk_client {
@@ -28,7 +31,8 @@ struct desk {
 	struct desk_rules rules;
 	void *arg;
 	int fd;
-	struct watch accept;
+	struct watch accept, pause;
+	int64_t due_us; /* when the next may be heard, had they come evenly */
 	struct desk_client clients[];
 };
 
@@ -60,8 +64,10 @@ on_takes(int fd, short what, void *arg)
 	    send(fd, c->out + c->out_sent, c->out_len - c->out_sent, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (n > 0)
+	if (n > 0) {
 		c->out_sent += (size_t)n;
+		c->since_us = loop_now_us(c->desk->loop);
+	}
 	if (n > 0 && c->out_sent < c->out_len)
 		return;
 	if (n > 0)
@@ -101,6 +107,7 @@ desk_answer(struct desk_client *c, struct span head, struct span body)
 	c->out_len = head.len + body.len;
 	c->out_sent = 0;
 	c->phase = DESK_SAYS;
+	c->since_us = loop_now_us(d->loop);
 	watch_start_once(&c->limit, d->rules.time_ms);
 	watch_anew(c, WATCH_WRITE, on_takes);
 }
@@ -164,7 +171,14 @@ on_said(int fd, short what, void *arg)
 	hear(c);
 }
 
-/* A free place, or that of whoever has been silent longest; null if all have asked. */
+static bool
+may_lose_place(const struct desk_client *c)
+{
+	return c->phase == DESK_HEARS ||
+	       (c->phase == DESK_SAYS && loop_now_us(c->desk->loop) - c->since_us > STALL_US);
+}
+
+/* A free place, or that of whoever keeps us waiting longest; null if all are being served. */
 static struct desk_client *
 place(struct desk *d)
 {
@@ -174,7 +188,7 @@ place(struct desk *d)
 		struct desk_client *c = &d->clients[i];
 		if (c->phase == DESK_FREE)
 			return c;
-		if (c->phase == DESK_HEARS && (oldest == NULL || c->since_us < oldest->since_us))
+		if (may_lose_place(c) && (oldest == NULL || c->since_us < oldest->since_us))
 			oldest = c;
 	}
 	if (oldest != NULL)
@@ -183,14 +197,50 @@ place(struct desk *d)
 }
 
 static void
+pause_accepting(struct desk *d, int64_t ms)
+{
+	watch_stop(&d->accept);
+	watch_start_once(&d->pause, ms);
+}
+
+static void
+on_pause(int fd, short what, void *arg)
+{
+	struct desk *d = arg;
+
+	(void)fd, (void)what;
+	watch_start(&d->accept);
+}
+
+/* False: not now; the pause ends when it is time. */
+static bool
+is_time(struct desk *d)
+{
+	int64_t now_us = loop_now_us(d->loop), each_us = 1000000 / d->rules.rate;
+	int64_t ahead_us = each_us * (int64_t)d->rules.clients_max;
+
+	if (d->due_us - now_us > ahead_us) {
+		pause_accepting(d, (d->due_us - now_us - ahead_us) / 1000 + 1);
+		return false;
+	}
+	d->due_us = (d->due_us > now_us ? d->due_us : now_us) + each_us;
+	return true;
+}
+
+static void
 on_accept(int listen_fd, short what, void *arg)
 {
 	struct desk *d = arg;
-	int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 	(void)what;
-	if (fd < 0)
+	if (!is_time(d))
 		return;
+	int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd < 0) {
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+			pause_accepting(d, BREATH_MS); /* it would be called again at once */
+		return;
+	}
 	struct desk_client *c = place(d);
 	if (c == NULL) {
 		close(fd);
@@ -222,6 +272,7 @@ desk_new(struct loop *loop, int listen_fd, const struct desk_rules *rules, void 
 	}
 	watch_init(&d->accept, loop, listen_fd, WATCH_READ, on_accept, d);
 	watch_start(&d->accept);
+	watch_init_timer(&d->pause, loop, on_pause, d);
 	return d;
 }
 
@@ -238,6 +289,7 @@ desk_free(struct desk **desk)
 		free(d->clients[i].in);
 	}
 	watch_stop(&d->accept);
+	watch_stop(&d->pause);
 	close(d->fd);
 	free(d);
 	*desk = NULL;

@@ -1,8 +1,10 @@
 /*
  * screen/desk.h: a desk in the master where strangers ask questions: the control socket and the HTTP
  * port. One request a connection, one answer, goodbye. Everything is bounded: connections, bytes of a
- * request, time. When all places are taken the newest gets that of whoever has kept us waiting longest
- * for his question, so holding connections locks nobody out.
+ * request, time, and how many are heard a second: the rest waits in the kernel's queue and costs us nothing, so who
+ * asks for everything at once gets his answers more slowly and takes no processor from the workers. When all places
+ * are taken the newest gets that of whoever has kept us waiting longest, for his question or for taking the answer:
+ * holding connections locks nobody out.
  */
 #ifndef SCREEN_DESK_H
 #define SCREEN_DESK_H
@@ -17,6 +19,7 @@ struct desk_client;
 
 struct desk_rules {
 	size_t clients_max, request_max;
+	unsigned rate; /* connections a second in the long run; of clients_max at once */
 	int64_t time_ms; /* from the connection's beginning to its end, but for waiting answers */
 	/* How many bytes of this are a whole request; 0: more is needed. Pure. */
 	size_t (*whole)(struct span);

@@ -166,6 +166,14 @@ take_json(int *argc, char **argv)
 }
 
 static enum ctl_exit
+print_help(const struct ctl_command *c)
+{
+	printf("usage: gatehousectl [-c DIR] [-o NAME=VALUE]... [--json] %s%s%s\n\n%s\n", c->word,
+	    c->arguments[0] == '\0' ? "" : " ", c->arguments, c->help);
+	return CTL_OK;
+}
+
+static enum ctl_exit
 run(struct ctl *ctl, int argc, char **argv)
 {
 	if (argc == 0) {
@@ -176,6 +184,8 @@ run(struct ctl *ctl, int argc, char **argv)
 		if (strcmp(argv[0], commands[i].word) != 0)
 			continue;
 		ctl->command = &commands[i];
+		if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
+			return print_help(ctl->command);
 		optind = 0; /* the command reads options of its own */
 		return commands[i].run(ctl, argc, argv);
 	}

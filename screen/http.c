@@ -11,6 +11,7 @@
 #include "screen/console_inner.h"
 
 #define CLIENTS_MAX 64
+#define RATE 100
 #define TIME_MS 5000
 #define NONCE_SIZE 33
 
@@ -141,7 +142,7 @@ on_request(void *arg, struct desk_client *client, struct span request)
 struct desk *
 http_open(struct console *c, const char *at)
 {
-	static const struct desk_rules rules = { CLIENTS_MAX, HTTP_REQUEST_MAX, TIME_MS, http_whole,
+	static const struct desk_rules rules = { CLIENTS_MAX, HTTP_REQUEST_MAX, RATE, TIME_MS, http_whole,
 		on_request,
 		"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: "
 		"close\r\nContent-Length: 0\r\n\r\n" };
