@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,4 +152,25 @@ fd_close_others(const int *keep, size_t count)
 		next = (unsigned)sorted[i] + 1;
 	}
 	close_range(next, ~0u, 0);
+}
+
+#define COUNT_AT_ONCE 256
+
+size_t
+fd_count(void)
+{
+	struct pollfd at[COUNT_AT_ONCE];
+	size_t all = 0, found = 1;
+
+	/* The lowest free number is given out first, so behind a block of free ones there are none. */
+	for (int next = 0; found > 0; next += COUNT_AT_ONCE) {
+		for (int i = 0; i < COUNT_AT_ONCE; i++)
+			at[i] = (struct pollfd){ .fd = next + i };
+		found = 0;
+		if (poll(at, COUNT_AT_ONCE, 0) >= 0)
+			for (int i = 0; i < COUNT_AT_ONCE; i++)
+				found += (at[i].revents & POLLNVAL) == 0;
+		all += found;
+	}
+	return all;
 }

@@ -30,6 +30,9 @@ bool fd_hand_over(int sock, int fd, const void *bytes, size_t len);
 bool fd_nonblock(int fd, bool on);
 bool fd_cloexec(int fd, bool on);
 
+/* How many are open here, 0, 1 and 2 included. One poll(2) for every 256: no /proc, so a jailed process can. */
+size_t fd_count(void);
+
 /* Closes every descriptor except 0, 1, 2 and the `count` listed (negative entries are skipped). */
 void fd_close_others(const int *keep, size_t count);
 

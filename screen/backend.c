@@ -182,6 +182,17 @@ backend_takes_sockets(const struct backend *b)
 	return b->kind == BACKEND_PASS || b->kind == BACKEND_SINK || b->kind == BACKEND_SPAWN;
 }
 
+unsigned
+backend_descriptors(const struct backend *b, const struct rules *rules)
+{
+	bool deep = rules_flag(rules, P_postscreen_pipelining_enable) ||
+		    rules_flag(rules, P_postscreen_non_smtp_command_enable) ||
+		    rules_flag(rules, P_postscreen_bare_newline_enable);
+	bool retry = strcmp(rules_text(rules, P_gatehouse_after_deep_tests), "retry") == 0;
+
+	return !backend_takes_sockets(b) || (deep && !retry) ? 4 : 2;
+}
+
 static int
 close_keeping_errno(int fd)
 {

@@ -42,6 +42,12 @@ void backend_fini(struct backend *);
 /* The same addresses, in whatever order. */
 bool backend_same_servers(const struct backend *, const struct backend *);
 
+/*
+ * How many descriptors a worker needs for one session at most: the client and its way to the backend, and for what is
+ * relayed a pipe. Passed sockets are relayed, too, where tests after the greeting are on.
+ */
+unsigned backend_descriptors(const struct backend *, const struct rules *);
+
 /* Takes the client's own socket; the others are relayed to. */
 bool backend_takes_sockets(const struct backend *);
 

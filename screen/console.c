@@ -105,6 +105,8 @@ console_view(struct console *c)
 	v.seat_count = master_seats(c->master, v.seats, SEATS_VIEW_MAX);
 	v.open = shared_check_queue(sh);
 	v.passing = shared_post_queue(sh);
+	v.relayed = shared_relayed(sh);
+	v.tarpit = shared_tarpit(sh);
 	v.in_proxy = shared_proxy_queue(sh);
 	v.stressed = sh->stressed;
 	add_seats(&v);
@@ -302,6 +304,8 @@ console_fold(struct console *c, const struct slot *slot, const struct snapshot *
 {
 	gather_ended(c, loop_wall_s(c->loop));
 	totals_add(&c->base, slot, snap->sites, false);
+	/* Sessions in it end with it, unseen: every connection accepted has an end. */
+	c->base.cells[CELL_ENDED + V_ERROR * REASONS + REASON_DIED] += slot->check_queue;
 }
 
 void

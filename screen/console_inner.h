@@ -89,7 +89,7 @@ struct view {
 	const struct snapshot *snap; /* null: not serving yet */
 	size_t seat_count;
 	struct seat_view seats[SEATS_VIEW_MAX];
-	size_t open, passing, in_proxy;
+	size_t open, passing, relayed, tarpit, in_proxy; /* open holds the next three, too */
 	bool stressed;
 };
 /* The one view, filled anew; borrowed until the next call. */
@@ -107,6 +107,8 @@ struct process_view {
 	uint64_t resident_bytes, descriptors;
 };
 struct process_view process_look(pid_t);
+/* Of a worker that counts its descriptors itself: we may not look unless we are root. */
+struct process_view seat_look(const struct seat_view *);
 
 /* Asks the workers; everybody waiting for WAIT_LISTING is answered by `done` soon. */
 enum { WAIT_LISTING = 1, WAIT_RELOAD };

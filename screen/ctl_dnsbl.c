@@ -364,7 +364,7 @@ print_health(const struct ctl *ctl, const char *name, const struct dnsbl_health 
 	ctl_json_string(span_of(reason));
 	fputs(",\"advice\":", stdout);
 	ctl_json_string(span_of(advice));
-	fputs("}\n", stdout);
+	printf(",\"codes\":\"%s\"}\n", dnsbl_truth_version());
 }
 
 static enum ctl_exit
@@ -385,6 +385,8 @@ probe_all(const struct ctl *ctl, const struct dnsbl_sites *s)
 		if (h->state == DNSBL_BLOCKED || h->state == DNSBL_DEAD)
 			result = CTL_NO;
 	}
+	if (!ctl->json)
+		printf("error codes of lists: as known on %s\n", dnsbl_truth_version());
 	dnsbl_free(&dnsbl);
 	diag_free(&diag);
 	loop_free(&loop);

@@ -97,9 +97,14 @@ see_limits(struct doctor *d)
 {
 	uint64_t sessions = (uint64_t)rules_number(d->rules, P_gatehouse_session_limit);
 	uint64_t workers = (uint64_t)rules_number(d->rules, P_gatehouse_workers);
-	uint64_t need = sessions / (workers > 0 ? workers : 1) * 2 + 64;
+	struct backend b = { 0 };
+	struct diag *diag = diag_new();
 	struct rlimit limit;
 
+	backend_load(&b, d->rules, diag); /* its errors are for see_backend() */
+	uint64_t need = sessions * backend_descriptors(&b, d->rules) / (workers > 0 ? workers : 1) + 64;
+	backend_fini(&b);
+	diag_free(&diag);
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
 		return;
 	if (limit.rlim_max < need)
@@ -139,8 +144,41 @@ see_pass_service(struct doctor *d, const struct backend *b)
 		say(d, FINE, "%s takes connections", b->path);
 }
 
+/*
+ * The mail server knows the client by our address only. If it trusts that, it relays for the whole world; our own
+ * mynetworks is often its, too.
+ */
 static void
-see_server(struct doctor *d, const struct endpoint *at)
+see_hidden_clients(struct doctor *d, int fd)
+{
+	struct sockaddr_storage addr;
+	socklen_t len = sizeof addr;
+	struct endpoint self;
+	char name[ADDR_TEXT_SIZE];
+
+	if (getsockname(fd, (struct sockaddr *)&addr, &len) != 0 ||
+	    !endpoint_from_sockaddr(&self, &addr))
+		return;
+	struct diag *diag = diag_new();
+	struct match_list *trusted =
+	    match_list_open(rules_text(d->rules, P_mynetworks), "mynetworks", 0, diag);
+	addr_format(&self.addr, name);
+	if (match_list_addr(trusted, &self.addr) == TABLE_FOUND)
+		say(d, WORRY,
+		    "with tcp: the mail server takes every client for %s, which mynetworks trusts: if its "
+		    "mynetworks does, too, it relays for everybody; use xclient:, proxy1: or proxy2:",
+		    name);
+	else
+		say(d, NOTE,
+		    "with tcp: the mail server takes every client for %s, and its own tests by address are "
+		    "blind; xclient:, proxy1: and proxy2: tell it the client's",
+		    name);
+	match_list_free(&trusted);
+	diag_free(&diag);
+}
+
+static void
+see_server(struct doctor *d, const struct endpoint *at, enum backend_kind kind)
 {
 	struct timeval limit = { .tv_sec = 5 };
 	struct sockaddr_storage addr;
@@ -155,6 +193,8 @@ see_server(struct doctor *d, const struct endpoint *at)
 	else
 		say(d, BROKEN, "[%s]:%u: %s", addr_format(&at->addr, name), at->port,
 		    strerror(errno));
+	if (kind == BACKEND_TCP && fd >= 0)
+		see_hidden_clients(d, fd);
 	if (fd >= 0)
 		close(fd);
 }
@@ -173,7 +213,7 @@ see_backend(struct doctor *d)
 	else if (b.kind == BACKEND_SINK)
 		say(d, NOTE, "clients go to the demo backend: mail is only stored in %s", b.dir);
 	for (size_t i = 0; i < b.server_count; i++)
-		see_server(d, &b.servers[i]);
+		see_server(d, &b.servers[i], b.kind);
 	backend_fini(&b);
 	diag_free(&diag);
 }
@@ -256,6 +296,8 @@ see_lists(struct doctor *d)
 		loop_turn(loop, true);
 	for (size_t i = 0; i < dnsbl_domain_count(sites); i++)
 		see_list(d, dnsbl_domain_shown(sites, i), dnsbl_health(dnsbl, i));
+	if (dnsbl_list_count(sites) > 0)
+		say(d, FINE, "error codes of lists: as known on %s", dnsbl_truth_version());
 	dnsbl_free(&dnsbl);
 	loop_free(&loop);
 	dnsbl_sites_free(&sites);
@@ -366,6 +408,8 @@ see_gateway(struct doctor *d)
 		    "protocol ({ ADDR:PORT, proxy=yes } in gatehouse_listen), or use the host's "
 		    "network",
 		    first);
+	else if (text != NULL && all <= 20)
+		say(d, NOTE, "too few clients so far to say whether they come with their own addresses");
 	else if (text != NULL)
 		say(d, FINE, "clients come with their own addresses");
 	free(text);

@@ -76,22 +76,25 @@ master_open_log(const struct snapshot *snap, bool foreground)
 	return false;
 }
 
-/* Descriptors: two a session and some of our own. The hard limit is all we can ask for. */
+/* The hard limit is all we can ask for. A worker needs some descriptors of its own. */
+#define OWN_DESCRIPTORS 64
+
 static void
 raise_limits(const struct snapshot *snap)
 {
+	unsigned each = backend_descriptors(&snap->backend, snap->rules);
+	size_t need = snap->sessions_max * each / snap->workers + OWN_DESCRIPTORS;
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
 		return;
 	limit.rlim_cur = limit.rlim_max;
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
-	if (limit.rlim_max / 2 * snap->workers < snap->sessions_max)
+	if (limit.rlim_max < need)
 		log_warning("gatehouse_session_limit = %zu needs about %zu file descriptors a "
-			    "worker, the limit is "
+			    "worker (%u a session), the limit is "
 			    "%llu: raise it (LimitNOFILE=), or clients beyond it get 421",
-		    snap->sessions_max, snap->sessions_max * 2 / snap->workers + 64,
-		    (unsigned long long)limit.rlim_max);
+		    snap->sessions_max, need, each, (unsigned long long)limit.rlim_max);
 }
 
 /* False after a logged reason: then we have what we had. */

@@ -126,10 +126,12 @@ own_start(const struct view *v, const char *name, struct buf *b)
 static void
 own_open(const struct view *v, const char *name, struct buf *b)
 {
-	size_t passing = v->passing < v->open ? v->passing : v->open;
+	size_t others = v->passing + v->relayed + v->tarpit;
 
-	buf_printf(b, "%s{queue=\"screen\"} %zu\n", name, v->open - passing);
-	buf_printf(b, "%s{queue=\"backend\"} %zu\n", name, passing);
+	buf_printf(b, "%s{queue=\"screen\"} %zu\n", name, others < v->open ? v->open - others : 0);
+	buf_printf(b, "%s{queue=\"tarpit\"} %zu\n", name, v->tarpit);
+	buf_printf(b, "%s{queue=\"backend\"} %zu\n", name, v->passing);
+	buf_printf(b, "%s{queue=\"relay\"} %zu\n", name, v->relayed);
 	buf_printf(b, "%s{queue=\"proxy\"} %zu\n", name, v->in_proxy);
 }
 
@@ -211,7 +213,7 @@ each_process(const struct view *v, const char *name, struct buf *b,
 		const struct seat_view *s = &v->seats[i];
 		if (s->pid <= 0 || strcmp(s->phase, "serving") != 0)
 			continue;
-		p = process_look(s->pid);
+		p = seat_look(s);
 		put_process(name, b, s->role, s->number, value(&p));
 	}
 }

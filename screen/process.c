@@ -56,3 +56,13 @@ process_look(pid_t pid)
 	p.resident_bytes = resident_pages(path) * (uint64_t)sysconf(_SC_PAGESIZE);
 	return p;
 }
+
+struct process_view
+seat_look(const struct seat_view *seat)
+{
+	struct process_view p = process_look(seat->pid);
+
+	if (p.descriptors == 0 && seat->slot != NULL)
+		p.descriptors = seat->slot->descriptors;
+	return p;
+}

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/bytes.h"
 #include "base/log.h"
 #include "screen/engine.h"
 #include "screen/proxy.h"
@@ -83,18 +84,12 @@ parse_text(struct span bytes, size_t *used, struct endpoint *client, struct endp
 	return PROXY_DONE;
 }
 
-static unsigned
-get16(const char *p)
-{
-	return (unsigned)((unsigned char)p[0] << 8 | (unsigned char)p[1]);
-}
-
 /* Through the socket API's form, so that mapped addresses are folded in one place. */
 static bool
 get_endpoint(const char *ip, size_t len, const char *port, struct endpoint *out)
 {
 	struct sockaddr_storage ss = { 0 };
-	struct endpoint raw = { .addr.family = len == 4 ? 4 : 6, .port = (uint16_t)get16(port) };
+	struct endpoint raw = { .addr.family = len == 4 ? 4 : 6, .port = (uint16_t)get_be16((const uint8_t *)port) };
 
 	memcpy(raw.addr.ip, ip, len);
 	endpoint_to_sockaddr(&raw, &ss);
@@ -127,7 +122,7 @@ parse_binary(struct span bytes, size_t *used, struct endpoint *client, struct en
 		return PROXY_MORE;
 	if (((unsigned char)bytes.p[12] & 0xf0) != 0x20)
 		return bad(error, "unrecognized protocol version");
-	*used = V2_FIXED + get16(bytes.p + 14);
+	*used = V2_FIXED + get_be16((const uint8_t *)bytes.p + 14);
 	if (*used > PROXY_HEADER_MAX)
 		return bad(error, "short version 2 protocol header");
 	if (bytes.len < *used)
@@ -242,6 +237,12 @@ finish_header(struct session *s, enum proxy_result result, const struct endpoint
 	return passed_on(s) ? S_END : S_DOOR;
 }
 
+static bool
+is_wanted(const struct snapshot *snap, const struct addr *client, const struct addr *server)
+{
+	return snap->families[client->family == 6] && snap->families[server->family == 6];
+}
+
 enum state
 proxy_read(struct session *s)
 {
@@ -259,6 +260,8 @@ proxy_read(struct session *s)
 		return fail(s, "EOF", (struct span){ "", 0 });
 	struct span all = { bytes, kept + (size_t)n };
 	enum proxy_result result = proxy_parse(all, &used, &client, &server, &error);
+	if (result == PROXY_DONE && !is_wanted(s->worker->snap, &client.addr, &server.addr))
+		return fail(s, "address family not in inet_protocols", all);
 	if (result == PROXY_BAD)
 		return fail(s, error, all);
 	/* Nothing behind the header is taken: it is for those who come after us. */

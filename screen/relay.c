@@ -158,6 +158,27 @@ server_failed(struct session *s, const char *why)
 	return next_server(s, why);
 }
 
+/*
+ * The client while the backend is not joined yet: gone, or ahead of us. What it says stays in the socket, and we look
+ * no further: only silence ends by a word.
+ */
+enum state
+relay_client(struct session *s)
+{
+	char byte;
+	ssize_t n = recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return S_STAY;
+	if (n > 0) {
+		want(&s->relay->client_in, false);
+		return S_STAY;
+	}
+	session_conclude(s); /* it has passed, and that is kept; there is nobody to hear us */
+	s->hangup = true;
+	return session_finish(s, R_NONE, V_HANGUP);
+}
+
 enum state
 dial_enter(struct session *s)
 {
@@ -168,6 +189,7 @@ dial_enter(struct session *s)
 		return next_server(s, strerror(errno));
 	if (!begin(s))
 		return unavailable(s, "no room for another relayed session");
+	want(&s->relay->client_in, true);
 	if (!s->link.connecting)
 		return S_REPLAY;
 	want(&s->relay->backend_out, true);

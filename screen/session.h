@@ -194,7 +194,7 @@ state_fn engine_enter, engine_read, engine_time;
 state_fn veil_enter, veil_read;
 state_fn tarpit_over, drip_enter, drip_time;
 state_fn gate_enter, gate_read, gate_time;
-state_fn dial_enter, dial_time, dial_ready;
+state_fn relay_client, dial_enter, dial_time, dial_ready;
 state_fn replay_enter, replay_time, replay_read;
 state_fn relay_enter, relay_time, relay_pump;
 /* No backend for a client that passed. outcome: enum handoff_outcome. */

@@ -45,6 +45,7 @@ shared_give(struct shared *sh, struct slot *slot)
 	slot->relayed = 0;
 	slot->proxy_queue = 0;
 	slot->tarpit = 0;
+	slot->descriptors = 0;
 	slot->taken = false;
 }
 

@@ -24,6 +24,7 @@ struct slot {
 	_Atomic uint32_t relayed;                  /* of those, joined with the backend through us */
 	_Atomic uint32_t proxy_queue;              /* apart from those: waiting for a PROXY header */
 	_Atomic uint32_t tarpit;                   /* sessions with slow replies */
+	_Atomic uint32_t descriptors;              /* open ones, as the worker counted them last */
 	_Atomic bool taken;
 	_Alignas(64) _Atomic uint64_t cells[CELLS]; /* screen/counters.tbl */
 	/*

@@ -25,7 +25,7 @@
 #define AGAIN_MS 1000
 
 struct sinkhole {
-	char *program, *dir, *user;
+	char *program, *dir, *user, *host;
 	int listen_fd;
 	pid_t pid;
 	struct watch again;
@@ -89,7 +89,7 @@ become_sink(const struct sinkhole *sh)
 	} else {
 		/* A master that is killed takes it along. After the drop: that clears it. */
 		prctl(PR_SET_PDEATHSIG, SIGTERM);
-		execl(sh->program, PROGRAM, "-l", number, sh->dir, (char *)NULL);
+		execl(sh->program, PROGRAM, "-n", sh->host, "-l", number, sh->dir, (char *)NULL);
 		log_fatal("cannot start %s: %s", sh->program, strerror(errno));
 	}
 	log_flush();
@@ -122,6 +122,7 @@ sinkhole_open(struct loop *loop, const struct snapshot *snap)
 	sh->program = find_program();
 	sh->dir = mem_strdup(snap->backend.dir);
 	sh->user = mem_strdup(snap->user);
+	sh->host = mem_strdup(snap->myhostname);
 	watch_init_timer(&sh->again, loop, start, sh);
 	start(-1, 0, sh);
 	return sh;
@@ -155,6 +156,7 @@ sinkhole_close(struct sinkhole **shp)
 	free(sh->program);
 	free(sh->dir);
 	free(sh->user);
+	free(sh->host);
 	free(sh);
 	*shp = NULL;
 }

@@ -164,6 +164,25 @@ load_match_list(struct loading *l, enum param p)
 }
 
 static void
+load_families(struct loading *l)
+{
+	bool *families = l->snap->families;
+	struct span rest = span_of(rules_text(l->snap->rules, P_inet_protocols)), word;
+
+	while ((word = span_token(&rest, ", \t\r\n")).len > 0) {
+		bool all = span_is_nocase(word, "all"), four = span_is_nocase(word, "ipv4");
+		bool six = span_is_nocase(word, "ipv6");
+		if (!all && !four && !six)
+			complain(l, P_inet_protocols,
+			    "inet_protocols: \"%.*s\": write all, ipv4 or ipv6", (int)word.len, word.p);
+		families[0] = families[0] || all || four;
+		families[1] = families[1] || all || six;
+	}
+	if (!families[0] && !families[1])
+		families[0] = families[1] = true;
+}
+
+static void
 load_proxies(struct loading *l)
 {
 	struct snapshot *snap = l->snap;
@@ -209,6 +228,7 @@ snapshot_load(
 	snap->share = share_rules_load(snap->rules, diag);
 	snap->pools = pools_rules_load(snap->rules, diag);
 	snap->interfaces = load_match_list(&l, P_postscreen_allowlist_interfaces);
+	load_families(&l);
 	load_proxies(&l);
 	snap->engine = engine_rules_load(snap->rules, snap->tls, diag);
 	return snap;

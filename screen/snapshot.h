@@ -29,6 +29,7 @@ struct snapshot {
 	struct access_list *access;
 	struct match_list *interfaces; /* postscreen_allowlist_interfaces */
 	struct match_list *proxy_networks; /* gatehouse_proxy_networks */
+	bool families[2]; /* IPv4, IPv6: what PROXY headers may bring (inet_protocols) */
 	struct engine_rules *engine;       /* the dialogue: screen/engine.h */
 	struct tlsproxy_conf *tls;
 	struct policy_rules policy;

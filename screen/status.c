@@ -126,7 +126,7 @@ json_workers(const struct view *v, struct buf *b)
 	buf_puts(b, ",\"workers\":[");
 	for (size_t i = 0; i < v->seat_count; i++) {
 		const struct seat_view *s = &v->seats[i];
-		struct process_view p = process_look(s->pid);
+		struct process_view p = seat_look(s);
 		buf_printf(b,
 		    "%s{\"role\":\"%s\",\"number\":%u,\"phase\":\"%s\",\"pid\":%ld,\"ready\":%s,"
 		    "\"uptime_s\":%lld,\"descriptors\":%llu,\"resident_bytes\":%llu",

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/fd.h"
 #include "base/log.h"
 #include "screen/engine.h"
 #include "screen/journal.h"
@@ -325,6 +326,7 @@ tally_health(const struct worker *w)
 		const struct dnsbl_health *h = dnsbl_health(w->dnsbl, i);
 		unsigned first = CELL_LIST_HEALTH + i * LIST_STATES;
 		tally_set(w->slot, CELL_LIST_QUARANTINED + i, h->quarantined);
+		tally_set(w->slot, CELL_LIST_QUERIES + i, h->answers);
 		if (w->slot->cells[first + h->state] != 0)
 			continue;
 		for (unsigned k = 0; k < LIST_STATES; k++)
@@ -343,9 +345,23 @@ tally_share(const struct worker *w)
 		tally_set(w->slot, CELL_SHARE + i, counts[i]);
 }
 
-void
-tally_worker(const struct worker *w)
+#define COUNT_EVERY_US INT64_C(5000000)
+
+static void
+tally_descriptors(struct worker *w)
 {
+	int64_t now_us = loop_now_us(w->loop);
+
+	if (now_us < w->count_at_us)
+		return;
+	w->count_at_us = now_us + COUNT_EVERY_US;
+	w->slot->descriptors = (uint32_t)fd_count();
+}
+
+void
+tally_worker(struct worker *w)
+{
+	tally_descriptors(w);
 	tally_health(w);
 	if (w->share != NULL)
 		tally_share(w);

@@ -111,9 +111,9 @@ void tally_time(struct slot *, enum cell histogram, unsigned i, int64_t us);
 unsigned tally_cipher(const char *name); /* 0 .. CIPHERS-1, the last for all others */
 enum tls_version tally_tls_version(const char *protocol); /* "TLSv1.3" */
 
-/* After a turn of the loop: what this worker thinks of each list, what it lost, how sharing does.
- */
-void tally_worker(const struct worker *);
+/* After a turn of the loop: what this worker thinks of each list, what it lost, how sharing does, its
+ * descriptors. */
+void tally_worker(struct worker *);
 
 /* What decided this session; final at its end. */
 enum reason session_reason(const struct session *);

@@ -44,6 +44,7 @@ struct worker {
 	int tls_fd;   /* for tlsproxy_start(); -1: no TLS */
 	int spare_fd; /* given up to answer 421 when descriptors run out */
 	uint64_t next_id;
+	int64_t count_at_us; /* when its descriptors are counted next */
 	struct listening listening[LISTENERS_MAX];
 	struct watch orders, term, watchdog, look; /* look: at what the backend has not yet taken (handoff.c) */
 	int64_t look_ms;
