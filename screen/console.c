@@ -12,6 +12,8 @@
 
 #define TEXT_SIZE POOLSHOW_SIZE /* nothing is longer */
 #define TICK_MS 1000
+#define TICK_BUSY_MS 100 /* sessions end so fast that places are overwritten within a second */
+#define BUSY_ROWS 32	 /* found at once */
 #define LISTING_LIMIT_MS 200
 #define HALVE_S 3600 /* offenders fade: what was an hour ago counts half */
 #define ROWS_A_TICK 512
@@ -68,11 +70,13 @@ note_ended(struct console *c, const struct session_row *r, int64_t now_s)
 		offenders_note(&c->nets, r, 24, 48, now_s);
 }
 
-static void
+/* The most that any worker had. */
+static size_t
 gather_ended(struct console *c, int64_t now_s)
 {
 	static struct session_row rows[ROWS_A_TICK];
 	const struct shared *sh = master_shared(c->master);
+	size_t most = 0;
 
 	for (uint32_t i = 0, n = sh == NULL ? 0 : shared_used(sh); i < n; i++) {
 		size_t count = shared_ended(&sh->slots[i], &c->seen[i], rows, ROWS_A_TICK);
@@ -80,7 +84,9 @@ gather_ended(struct console *c, int64_t now_s)
 			row_tame(&rows[k]);
 			note_ended(c, &rows[k], now_s);
 		}
+		most = count > most ? count : most;
 	}
+	return most;
 }
 
 static void
@@ -183,8 +189,8 @@ on_tick(int fd, short what, void *arg)
 	int64_t now_s = loop_wall_s(c->loop);
 
 	(void)fd, (void)what;
-	watch_start_once(&c->tick, TICK_MS);
-	gather_ended(c, now_s);
+	size_t most = gather_ended(c, now_s);
+	watch_start_once(&c->tick, most >= BUSY_ROWS ? TICK_BUSY_MS : TICK_MS);
 	turn_minute(c, console_view(c));
 	if (now_s - c->halved_s >= HALVE_S) {
 		c->halved_s = now_s;
@@ -346,12 +352,26 @@ console_free(struct console **console)
 int64_t
 view_quantile(const struct totals *t, enum cell histogram, unsigned i, unsigned part)
 {
+	const uint64_t *cells = &t->cells[histogram + i * CELLS_TIME];
 	uint64_t all = totals_time_count(t, histogram, i), sum = 0;
+	double wanted = (double)all * part / 1000;
 
-	for (unsigned k = 0; k < BUCKETS && all > 0; k++) {
-		sum += t->cells[histogram + i * CELLS_TIME + k];
-		if (sum * 1000 >= all * part)
-			return tally_bounds_us[k];
+	if (all == 0)
+		return -1;
+	for (unsigned k = 0; k < BUCKETS; k++) {
+		int64_t from_us = k == 0 ? 0 : tally_bounds_us[k - 1];
+		if (cells[k] > 0 && (double)(sum + cells[k]) >= wanted)
+			return from_us + (int64_t)((double)(tally_bounds_us[k] - from_us) *
+						   (wanted - (double)sum) / (double)cells[k]);
+		sum += cells[k];
 	}
-	return all == 0 ? -1 : INT64_MAX;
+	return tally_bounds_us[BUCKETS - 1];
+}
+
+int64_t
+view_mean(const struct totals *t, enum cell histogram)
+{
+	uint64_t all = totals_time_count(t, histogram, 0);
+
+	return all == 0 ? -1 : (int64_t)(t->cells[histogram + BUCKETS + 1] / all);
 }

@@ -99,8 +99,12 @@ const struct minute *console_minute(const struct view *, unsigned back);
 /* The session that ended `back` before the last; null if there is none. */
 const struct session_row *console_recent(const struct console *, size_t back);
 uint64_t view_flow(const struct totals *, enum flow);
-/* `part` thousandths of the durations are not longer than this; -1: none were counted. Microseconds. */
+/*
+ * `part` thousandths of the durations are not longer than this, as far as the histogram says: within a bucket they are
+ * taken to lie evenly, beyond the last at its end, as Prometheus does. Microseconds; -1: none were counted.
+ */
 int64_t view_quantile(const struct totals *, enum cell histogram, unsigned i, unsigned part);
+int64_t view_mean(const struct totals *, enum cell histogram); /* exact; -1 likewise */
 
 /* What the kernel knows of a process. Zeros if it cannot be asked. */
 struct process_view {

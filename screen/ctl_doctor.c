@@ -102,7 +102,8 @@ see_limits(struct doctor *d)
 	struct rlimit limit;
 
 	backend_load(&b, d->rules, diag); /* its errors are for see_backend() */
-	uint64_t need = sessions * backend_descriptors(&b, d->rules) / (workers > 0 ? workers : 1) + 64;
+	uint64_t need =
+	    sessions * backend_descriptors(&b, d->rules) / (workers > 0 ? workers : 1) + 64;
 	backend_fini(&b);
 	diag_free(&diag);
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
@@ -165,12 +166,15 @@ see_hidden_clients(struct doctor *d, int fd)
 	addr_format(&self.addr, name);
 	if (match_list_addr(trusted, &self.addr) == TABLE_FOUND)
 		say(d, WORRY,
-		    "with tcp: the mail server takes every client for %s, which mynetworks trusts: if its "
-		    "mynetworks does, too, it relays for everybody; use xclient:, proxy1: or proxy2:",
+		    "with tcp: the mail server takes every client for %s, which mynetworks trusts: "
+		    "if its "
+		    "mynetworks does, too, it relays for everybody; use xclient:, proxy1: or "
+		    "proxy2:",
 		    name);
 	else
 		say(d, NOTE,
-		    "with tcp: the mail server takes every client for %s, and its own tests by address are "
+		    "with tcp: the mail server takes every client for %s, and its own tests by "
+		    "address are "
 		    "blind; xclient:, proxy1: and proxy2: tell it the client's",
 		    name);
 	match_list_free(&trusted);
@@ -409,7 +413,8 @@ see_gateway(struct doctor *d)
 		    "network",
 		    first);
 	else if (text != NULL && all <= 20)
-		say(d, NOTE, "too few clients so far to say whether they come with their own addresses");
+		say(d, NOTE,
+		    "too few clients so far to say whether they come with their own addresses");
 	else if (text != NULL)
 		say(d, FINE, "clients come with their own addresses");
 	free(text);

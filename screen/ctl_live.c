@@ -20,7 +20,7 @@
 #define ANSWER_MAX (4 << 20)
 #define WAIT_S 10
 #define WAIT_RELOAD_S 150 /* new workers take their time */
-#define LIMIT_MAX 2000 /* rows of an answer */
+#define LIMIT_MAX 2000	  /* rows of an answer */
 
 static int
 dial(const char *path, int64_t wait_s)
@@ -54,7 +54,8 @@ complain_dial(const struct rules *rules, const char *path, int64_t wait_s)
 	const char *group = rules_text(rules, P_gatehouse_control_group);
 
 	if (*path == '\0')
-		fputs("gatehousectl: gatehouse_control is empty: there is no control socket\n", stderr);
+		fputs("gatehousectl: gatehouse_control is empty: there is no control socket\n",
+		    stderr);
 	else if (errno == EACCES && *group != '\0')
 		fprintf(stderr,
 		    "gatehousectl: you may not use %s: it is for root and the group %s "
@@ -66,8 +67,9 @@ complain_dial(const struct rules *rules, const char *path, int64_t wait_s)
 		    "names a group that may, too)\n",
 		    path);
 	else if (errno == EAGAIN)
-		fprintf(stderr, "gatehousectl: gatehouse did not answer at %s within %lld seconds\n",
-		    path, (long long)wait_s);
+		fprintf(stderr,
+		    "gatehousectl: gatehouse did not answer at %s within %lld seconds\n", path,
+		    (long long)wait_s);
 	else
 		fprintf(stderr, "gatehousectl: no answer at %s: %s; does gatehouse run?\n", path,
 		    strerror(errno));
@@ -109,8 +111,7 @@ take_answer(char *text, size_t len, enum ctl_exit *status)
 }
 
 static char *
-ask_at(
-    const struct ctl *ctl, const struct rules *rules, const char *request, enum ctl_exit *status)
+ask_at(const struct ctl *ctl, const struct rules *rules, const char *request, enum ctl_exit *status)
 {
 	const char *path = rules_text(rules, P_gatehouse_control);
 	int64_t wait_s = strcmp(request, "reload") == 0 ? WAIT_RELOAD_S : WAIT_S;
@@ -130,8 +131,9 @@ ask_at(
 	free(line);
 	close(fd);
 	if (text == NULL && *status == CTL_UNREACHABLE && late)
-		fprintf(stderr, "gatehousectl: gatehouse did not answer at %s within %lld seconds\n",
-		    path, (long long)wait_s);
+		fprintf(stderr,
+		    "gatehousectl: gatehouse did not answer at %s within %lld seconds\n", path,
+		    (long long)wait_s);
 	else if (text == NULL && *status == CTL_UNREACHABLE)
 		fprintf(stderr, "gatehousectl: gatehouse hung up at %s without an answer\n", path);
 	return text;

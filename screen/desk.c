@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "screen/desk.h"
 
-#define BREATH_MS 100 /* after an accept that failed for lack of something */
+#define BREATH_MS 100		  /* after an accept that failed for lack of something */
 #define STALL_US INT64_C(1000000) /* who takes this long to read an answer may lose his place */
 
 enum phase { DESK_FREE, DESK_HEARS, DESK_WAITS, DESK_SAYS };

@@ -142,8 +142,8 @@ on_request(void *arg, struct desk_client *client, struct span request)
 struct desk *
 http_open(struct console *c, const char *at)
 {
-	static const struct desk_rules rules = { CLIENTS_MAX, HTTP_REQUEST_MAX, RATE, TIME_MS, http_whole,
-		on_request,
+	static const struct desk_rules rules = { CLIENTS_MAX, HTTP_REQUEST_MAX, RATE, TIME_MS,
+		http_whole, on_request,
 		"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: "
 		"close\r\nContent-Length: 0\r\n\r\n" };
 	struct endpoint e;

@@ -89,7 +89,8 @@ static bool
 get_endpoint(const char *ip, size_t len, const char *port, struct endpoint *out)
 {
 	struct sockaddr_storage ss = { 0 };
-	struct endpoint raw = { .addr.family = len == 4 ? 4 : 6, .port = (uint16_t)get_be16((const uint8_t *)port) };
+	struct endpoint raw = { .addr.family = len == 4 ? 4 : 6,
+		.port = (uint16_t)get_be16((const uint8_t *)port) };
 
 	memcpy(raw.addr.ip, ip, len);
 	endpoint_to_sockaddr(&raw, &ss);

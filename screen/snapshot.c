@@ -174,7 +174,8 @@ load_families(struct loading *l)
 		bool six = span_is_nocase(word, "ipv6");
 		if (!all && !four && !six)
 			complain(l, P_inet_protocols,
-			    "inet_protocols: \"%.*s\": write all, ipv4 or ipv6", (int)word.len, word.p);
+			    "inet_protocols: \"%.*s\": write all, ipv4 or ipv6", (int)word.len,
+			    word.p);
 		families[0] = families[0] || all || four;
 		families[1] = families[1] || all || six;
 	}

@@ -103,10 +103,23 @@ list_state(const struct view *v, unsigned i, const char **why)
 	return "healthy";
 }
 
-static double
-ms(int64_t us)
+/* Null and a dash where nothing was counted. */
+static void
+put_ms_json(struct buf *b, const char *name, int64_t us)
 {
-	return us < 0 ? 0 : us == INT64_MAX ? 999999 : us / 1000.0;
+	if (us < 0)
+		buf_printf(b, ",\"%s\":null", name);
+	else
+		buf_printf(b, ",\"%s\":%.1f", name, us / 1000.0);
+}
+
+static void
+put_ms(struct buf *b, int64_t us)
+{
+	if (us < 0)
+		buf_printf(b, " %8s", "-");
+	else
+		buf_printf(b, " %8.1f", us / 1000.0);
 }
 
 /*
@@ -211,10 +224,11 @@ json_list(const struct view *v, unsigned i, struct buf *b)
 	for (unsigned k = 0; k < LIST_RESULTS; k++)
 		buf_printf(b, ",\"%s\":%llu", words[k],
 		    (ull)cell(v, CELL_LIST_RESULTS + i * LIST_RESULTS + k));
-	buf_printf(b, ",\"cached\":%llu,\"p50_ms\":%.1f,\"p95_ms\":%.1f}",
-	    (ull)cell(v, CELL_LIST_CACHED + i),
-	    ms(view_quantile(&v->totals, CELL_LIST_TIME, i, 500)),
-	    ms(view_quantile(&v->totals, CELL_LIST_TIME, i, 950)));
+	buf_printf(b, ",\"cached\":%llu,\"queries\":%llu", (ull)cell(v, CELL_LIST_CACHED + i),
+	    (ull)cell(v, CELL_LIST_QUERIES + i));
+	put_ms_json(b, "p50_ms", view_quantile(&v->totals, CELL_LIST_TIME, i, 500));
+	put_ms_json(b, "p95_ms", view_quantile(&v->totals, CELL_LIST_TIME, i, 950));
+	buf_putc(b, '}');
 }
 
 void
@@ -310,9 +324,9 @@ status_json(const struct view *v, struct buf *b)
 	    (ull)cell(v, CELL_ACCEPTED));
 	buf_printf(b, ",\"reloads\":%llu,\"reloads_refused\":%llu,\"deaths\":%llu",
 	    (ull)c->reloads[1], (ull)c->reloads[0], (ull)c->deaths);
-	buf_printf(b, ",\"handoff_p95_ms\":%.1f,\"wait_p50_ms\":%.1f",
-	    ms(view_quantile(&v->totals, CELL_HANDOFF_TIME, 0, 950)),
-	    ms(view_quantile(&v->totals, CELL_WAIT_TIME, 0, 500)));
+	put_ms_json(b, "handoff_p95_ms", view_quantile(&v->totals, CELL_HANDOFF_TIME, 0, 950));
+	put_ms_json(b, "wait_p50_ms", view_quantile(&v->totals, CELL_WAIT_TIME, 0, 500));
+	put_ms_json(b, "wait_mean_ms", view_mean(&v->totals, CELL_WAIT_TIME));
 	json_memory(v, b);
 	json_listeners(v, b);
 	json_workers(v, b);
@@ -335,7 +349,7 @@ put_span_of_time(struct buf *b, int64_t s)
 	else if (s >= 120)
 		buf_printf(b, "%lld minutes", (long long)(s / 60));
 	else
-		buf_printf(b, "%lld seconds", (long long)s);
+		buf_printf(b, "%lld second%s", (long long)s, s == 1 ? "" : "s");
 }
 
 static void
@@ -345,11 +359,14 @@ text_flows(const struct view *v, struct buf *b)
 	for (unsigned f = 0; f < FLOWS; f++)
 		buf_printf(b, "%-10s %12llu %14.1f\n", flow_word((enum flow)f),
 		    (ull)view_flow(&v->totals, (enum flow)f), rate_a_minute(v, (enum flow)f));
-	buf_puts(b, "\nwhy\n");
+	bool any = false;
 	for (unsigned i = 1; i < REASONS; i++)
-		if (reason_sum(v, i) > 0)
+		if (reason_sum(v, i) > 0) {
+			buf_puts(b, any ? "" : "\nwhy\n");
+			any = true;
 			buf_printf(b, "  %-14s %12llu\n", reason_word((enum reason)i),
 			    (ull)reason_sum(v, i));
+		}
 }
 
 static void
@@ -390,12 +407,12 @@ lists_text(const struct view *v, struct buf *b)
 	for (unsigned i = 0; i < LISTS_MAX && v->totals.lists[i][0] != '\0'; i++) {
 		const char *why, *state = list_state(v, i, &why);
 		unsigned at = CELL_LIST_RESULTS + i * LIST_RESULTS;
-		buf_printf(b, "%-32s %-10s %9llu %9llu %8llu %8llu %8llu %8.1f %8.1f",
-		    v->totals.lists[i], state, (ull)cell(v, at + LIST_LISTED),
-		    (ull)cell(v, at + LIST_CLEAR), (ull)cell(v, at + LIST_FAILED),
-		    (ull)cell(v, at + LIST_DISTRUSTED), (ull)cell(v, at + LIST_LATE),
-		    ms(view_quantile(&v->totals, CELL_LIST_TIME, i, 500)),
-		    ms(view_quantile(&v->totals, CELL_LIST_TIME, i, 950)));
+		buf_printf(b, "%-32s %-10s %9llu %9llu %8llu %8llu %8llu", v->totals.lists[i],
+		    state, (ull)cell(v, at + LIST_LISTED), (ull)cell(v, at + LIST_CLEAR),
+		    (ull)cell(v, at + LIST_FAILED), (ull)cell(v, at + LIST_DISTRUSTED),
+		    (ull)cell(v, at + LIST_LATE));
+		put_ms(b, view_quantile(&v->totals, CELL_LIST_TIME, i, 500));
+		put_ms(b, view_quantile(&v->totals, CELL_LIST_TIME, i, 950));
 		buf_printf(b, "%s%s\n", *why != '\0' ? "  " : "", why);
 	}
 }

@@ -83,7 +83,26 @@ commands_body()
 	wait_for 5 is_open 127.1.2.5 || atf_fail "no such session"
 	atf_check -o match:'^CLIENT' -o match:'127.1.2.5 .* wait ' ctl sessions
 	atf_check_equal 2 "$(ctl sessions --watch=1 --times 2 | grep -c CLIENT)"
+	# A worker that is stopped: the others are shown, soon.
+	stopped_worker=$(field '[.workers[] | select(.role == "screen")][0].pid')
+	kill -STOP "$stopped_worker"
+	atf_check -o match:'^CLIENT' timeout 5 "$work/bin/ctl" sessions
+	atf_check -o match:'serving since' timeout 5 "$work/bin/ctl" status
+	kill -CONT "$stopped_worker"
+	# The same in JSON, everywhere.
+	for command in status sessions 'sessions --ended' lists metrics 'metrics --list' offenders 'explain 127.1.2.4' reload; do
+		ctl --json $command >json || atf_fail "$command"
+		jq -c . json >/dev/null || fail_with json
+	done
+	atf_check_equal pregreet "$(ctl --json metrics | jq -r 'select(.name == "gatehouse_sessions_total" and
+	    .labels.verdict == "reject") | .labels.reason')"
+	# Who may not is told who may.
+	chmod 755 "$work"
+	atf_check -s exit:3 -e match:'you may not use .*/control: it is for root and the group mail' \
+	    setpriv --reuid=nobody --regid=nogroup --clear-groups "$build/gatehousectl" -c "$work/conf" status
 	# Unknown words.
+	atf_check -o match:'^usage: .* status$' ctl status --help
+	atf_check -s exit:2 -e match:'no number from 1 to 2000' ctl sessions 2001
 	atf_check -s exit:2 -e match:usage ctl sessions many more
 	atf_check -o match:'ERR unknown request' talk "$work/control" '> steal' eof
 	atf_check -o match:'ERR wrong argument' talk "$work/control" '> status 3' eof
@@ -99,6 +118,45 @@ ended()
 is_open()
 {
 	ctl sessions | grep -qF "$1 "
+}
+
+# What the doctor says of this and that; his other findings depend on the machine.
+system_case doctor
+doctor_body()
+{
+	setup
+	programs
+	printf ':127.0.0.2:listed\n127.0.0.2\n' >listed
+	rbldnsd_start "$addr" 5353 bl.example:ip4set:listed
+	gatehouse_config <<-END
+	gatehouse_dns_servers = $addr:5353
+	postscreen_dnsbl_sites = bl.example
+	END
+	gatehouse_start
+	atf_check -o match:'^bl.example healthy' -o match:'^error codes of lists: as known on 20[0-9-]+$' ctl dnsbl health
+	ctl doctor >findings || true
+	for finding in 'fine +daemon +gatehouse answers' 'fine +lists +bl.example is healthy' \
+	    'fine +lists +error codes of lists: as known on 20' 'note +gateway +too few clients'; do
+		atf_check -o match:"^$finding" cat findings
+	done
+	ctl --json doctor | jq -c . >/dev/null || atf_fail "no JSON"
+	# A mail server that sees us instead of the client, and trusts us.
+	ctl -o "gatehouse_backend=tcp:$addr:2525" -o "mynetworks=127.0.0.0/8" doctor >findings || true
+	atf_check -o match:'^worry +backend +with tcp: .*relays for everybody' cat findings
+	ctl -o "gatehouse_backend=tcp:$addr:2525" -o "mynetworks=10.0.0.0/8" doctor >findings || true
+	atf_check -o match:'^note +backend +with tcp: .*are blind' cat findings
+	# Descriptors: two a session where sockets are passed, four where bytes are.
+	limit="prlimit --nofile=3000:3000"
+	$limit "$work/bin/ctl" doctor >findings || true
+	atf_check -o match:'^fine +limits' cat findings
+	$limit "$work/bin/ctl" -o "gatehouse_backend=tcp:$addr:2525" doctor >findings || true
+	atf_check -o match:'^worry +limits +gatehouse_session_limit = 2000 may need 4064 descriptors' cat findings
+	gatehouse_stop
+	gatehouse_wrapper="prlimit --nofile=3000:3000" gatehouse_start -o postscreen_bare_newline_enable=yes
+	wait_line "$log" 'session_limit = 2000 needs about 4064 file descriptors a worker .4 a session., the limit is 3000'
+	# The demo backend has our name, not the machine's.
+	atf_check -o ignore talk -s 127.0.0.1 "$addr:2525" 220 'has 220 gate.example.test ' '> QUIT' 221 eof
+	gatehouse_stop
 }
 
 system_case orders
@@ -161,26 +219,38 @@ shadow_body()
 	postscreen_access_list = permit_mynetworks cidr:$work/access
 	postscreen_bare_newline_enable = yes
 	postscreen_bare_newline_action = drop
+	postscreen_pipelining_enable = yes
+	postscreen_pipelining_action = enforce
+	postscreen_non_smtp_command_enable = yes
+	postscreen_non_smtp_command_action = drop
+	gatehouse_dns_servers = $addr:5353
+	postscreen_dnsbl_sites = bl.example
+	postscreen_dnsbl_action = enforce
 	END
+	rbldnsd_start "$addr" 5353 bl.example:ip4set:listed
 	gatehouse_start
 	# Each of these would be refused, and is not.
 	atf_check -o ignore talk -s 127.1.2.4 "$addr:2525" 220- "> $hello" 220 250 "> $from" 250 "> $to" 250 '> QUIT' 221 eof
 	good_client 127.1.8.1 220-
 	atf_check -o ignore talk -s 127.1.2.6 "$addr:2525" 220- 220 "! $hello\n" 250 "> $from" 250 "> $to" 250 '> QUIT' 221 eof
 	good_client 127.1.2.7 220-
-	for reason in pregreet deny-list bare-newline; do
+	good_client 127.1.9.1 220-
+	atf_check -o ignore talk -s 127.1.2.8 "$addr:2525" 220- 220 "! $hello\r\n$from\r\n$to\r\n" 250 250 250 '> QUIT' 221 eof
+	atf_check -o ignore talk -s 127.1.2.9 "$addr:2525" 220- 220 '> Subject: x' 502 "> $hello" 250 "> $from" 250 "> $to" 250 \
+	    '> QUIT' 221 eof
+	for reason in pregreet deny-list bare-newline dnsbl pipelining non-smtp; do
 		counted "gatehouse_shadow_refusals_total{reason=\"$reason\"}" 1
 	done
-	atf_check_equal "4 null null" "$(field '"\(.verdicts.pass_new) \(.reasons.pregreet) \(.reasons["deny-list"])"')"
-	atf_check_equal 3 "$(field '[.shadow.would_refuse[]] | add')"
-	atf_check -o match:'enforcing would have refused 3 sessions more' ctl status
+	atf_check_equal "7 null null" "$(field '"\(.verdicts.pass_new) \(.reasons.pregreet) \(.reasons["deny-list"])"')"
+	atf_check_equal 6 "$(field '[.shadow.would_refuse[]] | add')"
+	atf_check -o match:'enforcing would have refused 6 sessions more' ctl status
 	atf_check_equal '{"verdict":"drop","reason":"pregreet"}' "$(grep -F '"127.1.2.4"' records | jq -c .shadow)"
 	atf_check_equal null "$(grep -F '"127.1.2.7"' records | jq -c .shadow)"
 	atf_check -o match:'pass \(in the shadow: reject\)' ctl explain 127.1.8.2
 	# Only the deny list: then the early talker is dropped.
 	sed -i 's/^gatehouse_shadow.*/gatehouse_shadow = denylist/; /^gatehouse_after_deep/d' conf/main.cf
 	atf_check -o ignore ctl reload
-	atf_check -o ignore talk -s 127.1.2.9 "$addr:2525" 220- '> EHLO early' 521 eof
+	atf_check -o ignore talk -s 127.1.2.10 "$addr:2525" 220- '> EHLO early' 521 eof
 	good_client 127.1.8.3 220-
 	sed -i 's/^gatehouse_shadow.*/gatehouse_shadow = pregret/' conf/main.cf
 	atf_check -s exit:78 -e match:'gatehouse_shadow: "pregret": write' "$build/gatehouse" -c "$work/conf" -t
@@ -245,6 +315,47 @@ get() # PATH: the answer of the HTTP port, head and body
 	curl -si --max-time 10 "http://$addr:9125$1"
 }
 
+# Under load, workers are killed: no count ever goes back, and every connection has an end.
+system_case killed 120
+killed_body()
+{
+	setup
+	programs
+	gatehouse_config <<-END
+	postscreen_pre_queue_limit = 2000
+	postscreen_post_queue_limit = 2000
+	END
+	gatehouse_start
+	start burst "$build/tests/bench/burst" -n 1500 -c 300 -r 150 -w 20 "$addr" 2525
+	counts >before
+	for i in $(seq 30); do
+		counts >after
+		awk -F' ' 'NR == FNR { before[$1] = $2; next } { now[$1] = $2 }
+			END { for (name in before) if (now[name] + 0 < before[name] + 0)
+				print name, before[name], now[name] }' before after >back
+		atf_check -o empty cat back
+		mv after before
+		[ $((i % 10)) -ne 5 ] || kill -9 "$(field '[.workers[] | select(.role == "screen" and .pid > 0)][0].pid')"
+		sleep 0.2
+	done
+	wait_for 30 stopped "$(pid_of burst)" || atf_fail "burst goes on"
+	counted 'gatehouse_worker_deaths_total' 3
+	wait_for 10 all_ended || atf_fail "$(ctl metrics | grep -E '^gatehouse_(connections|sessions)')"
+	[ "$(metric 'gatehouse_sessions_total{verdict="error",reason="worker-died"}')" -gt 0 ] || atf_fail "nobody was hurt"
+	gatehouse_stop
+}
+
+counts()
+{
+	ctl metrics | grep -E '^gatehouse_[a-z_]*(_total|_count|_sum|_bucket)[{ ]'
+}
+
+all_ended()
+{
+	ctl metrics | awk '/^gatehouse_connections_total / { all = $2 } /^gatehouse_sessions_total/ { ended += $2 }
+	    /^gatehouse_sessions_open/ { open += $2 } END { exit !(all > 1000 && all == ended && open == 0) }'
+}
+
 atf_test_case monitoring
 monitoring_head()
 {
@@ -261,7 +372,6 @@ monitoring_body()
 	    sort -u >used
 	atf_check -o not-empty cat used
 	atf_check -o empty comm -23 used known
-	# Everything counted is in sight somewhere, but for what only explains the rest.
 	if command -v promtool >/dev/null; then
 		atf_check -o ignore -e empty promtool check rules "$top/doc/monitoring/alerts.yml"
 	fi
@@ -274,6 +384,8 @@ strangers_body()
 	programs
 	gatehouse_config <<-END
 	gatehouse_metrics_listen = $addr:9125
+	postscreen_pre_queue_limit = 2000
+	postscreen_post_queue_limit = 2000
 	END
 	gatehouse_start
 	master=$(pid_of gatehouse)
@@ -301,12 +413,20 @@ strangers_body()
 	good_client 127.1.2.3 220-
 	open=$(ls "/proc/$master/fd" | wc -l)
 	[ "$open" -le $((before + 110)) ] || atf_fail "$open descriptors in the master"
-	# Everything at once.
-	for i in $(seq 15); do
-		curl -s --max-time 10 -o /dev/null "http://$addr:9125/metrics" &
-		curl -s --max-time 10 -o /dev/null "http://$addr:9125/" &
+	# Everything at once, without end, while many clients are screened: each of them is greeted.
+	for i in 1 2 3 4 5 6; do
+		(while :; do
+			curl -s --max-time 10 -o /dev/null "http://$addr:9125/metrics"
+			head -c 3000 /dev/urandom | curl -s --max-time 1 --http0.9 "telnet://$addr:9125" >/dev/null
+			printf 'sessions 2000 json\n' | talk -q "$work/control" '> sessions 2000 json' eof
+			nc_unix
+		done) 2>/dev/null &
+		echo $! >>orphans
 	done
+	"$build/tests/bench/burst" -n 1000 -c 500 -r 250 -w 20 -b 0x040000 "$addr" 2525 >burst
+	atf_check -o match:'^greeted 1000 refused 0 failed 0 ' cat burst
 	good_client 127.1.2.4 220-
+	kill -9 $(cat orphans) 2>/dev/null
 	wait_for 15 is_quiet "$before" || atf_fail "descriptors are left: $(ls -l "/proc/$master/fd")"
 	gatehouse_stop
 }
@@ -324,9 +444,11 @@ nc_unix()
 atf_init_test_cases()
 {
 	atf_add_test_case commands
+	atf_add_test_case doctor
 	atf_add_test_case orders
 	atf_add_test_case shadow
 	atf_add_test_case metrics
+	atf_add_test_case killed
 	atf_add_test_case monitoring
 	atf_add_test_case strangers
 }

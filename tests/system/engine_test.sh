@@ -151,6 +151,15 @@ proxy_header_body()
 	wait_line "$log" 'warning: haproxy read: time limit exceeded'
 	atf_check -o ignore talk -s 127.78.0.1 "$addr:2526" 421 eof
 	wait_line "$log" 'warning: proxy header from .127.78.0.1.:[0-9]+ refused: not in gatehouse_proxy_networks'
+	# Addresses of a family that is not in use are no addresses.
+	echo 'inet_protocols = ipv4' >>conf/main.cf
+	gatehouse_reload
+	atf_check -o ignore talk -s 127.77.0.6 "$addr:2526" '> PROXY TCP6 2001:db8::1 2001:db8::2 1 25' 421 eof
+	wait_line "$log" 'warning: haproxy read: address family not in inet_protocols: PROXY TCP6 '
+	atf_check -o ignore talk -s 127.77.0.7 "$addr:2526" '> PROXY TCP4 192.0.2.9 198.51.100.2 4711 25' 220- 220 '> QUIT' 221 eof
+	echo 'inet_protocols = ipv5' >>conf/main.cf
+	atf_check -s exit:78 -e match:'main.cf:[0-9]+: inet_protocols: "ipv5": write all, ipv4 or ipv6' \
+	    "$build/gatehouse" -c "$work/conf" -t
 	gatehouse_stop
 }
 

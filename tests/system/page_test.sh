@@ -60,7 +60,7 @@ page_body()
 	    atf_fail "the nonce is the same twice"
 	# In the browser: what was said is text, the page has fetched itself anew, nothing has run.
 	browse --dump-dom >dom
-	atf_check -o match:'<title>Gatehouse</title>' -o match:'<body class="">' -o match:'refused in this hour' \
+	atf_check -o match:'<title>gate.example.test - Gatehouse</title>' -o match:'<body class="">' -o match:'in the last hour' \
 	    -o match:'&lt;img/src=x/onerror=document.title="owned"&gt;' -o match:'&lt;/main&gt;&lt;h1&gt;owned' \
 	    -o not-match:'<img' -o not-match:'<h1>owned' cat dom
 	# As pictures: light, dark, as wide as a phone.

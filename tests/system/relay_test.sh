@@ -538,6 +538,10 @@ client_ends_body()
 	say_to 27 250 '> DATA' 354 '> Subject: x' '> .' close
 	heard_all
 	no_more_than "$before"
+	# While the backend is mute it is noticed at once, not when the backend's time is over.
+	say_to 14 'sleep 0.2' close
+	heard_all
+	[ "$(record total_ms 127.1.10.14)" -lt 4000 ] || atf_fail "$(record total_ms 127.1.10.14) ms"
 	gatehouse_stop
 }
 

@@ -269,7 +269,9 @@ ATF_TC_BODY(descriptors_pass, tc)
 	size_t n = 2;
 	char byte = 1;
 	ATF_REQUIRE(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0);
+	size_t before = fd_count();
 	int sent[3] = { dup(0), dup(0), dup(0) };
+	ATF_CHECK_EQ(fd_count(), before + 3);
 	ATF_CHECK_EQ(fd_send(pair[0], "x", 1, sent, 2), 1);
 	ATF_CHECK_EQ(fd_recv(pair[1], &byte, 1, got, &n), 1);
 	ATF_CHECK_EQ(n, 2);
