@@ -221,11 +221,12 @@ enum store_news {
 };
 typedef void store_news_fn(void *arg, enum store_news, uint64_t file);
 /*
- * Never null: a store that cannot be opened is tried again from the loop. sweep_s: 0 never. news, which may be
- * null, is called from the loop, and from here. Commits follow an update within a second.
+ * Never null: a store that cannot be opened is tried again from the loop. sweep_s: 0 never. sound: a writer has
+ * just ended well, so the file need not be read through. news, which may be null, is called from the loop, and
+ * from here. Commits follow an update within a second.
  */
 struct store_writer *store_writer_open(struct loop *, const char *path, const struct policy_rules *,
-    int64_t sweep_s, store_news_fn *news, void *arg);
+    int64_t sweep_s, bool sound, store_news_fn *news, void *arg);
 void store_writer_free(struct store_writer **); /* takes and commits what has been sent; closes the feeds */
 /* Takes updates from this end of a SEQPACKET socket pair, which is now the writer's; workers have the other. */
 void store_writer_feed(struct store_writer *, int fd);

@@ -66,6 +66,18 @@ int store_claim(const char *path);
 int store_door_open(int claim);
 int store_door_enter(const char *path); /* the other end of it, blocking */
 
+/* A sweep under way. */
+struct store_sweep {
+	bool on;
+	int retained, dropped;
+	size_t key_len; /* 0: begin */
+	char key[512];	/* the next to look at; LMDB's longest is 511 */
+};
+/* One slice of it; after the last, sweep->on is false and the time is noted. Returns a code. */
+int store_sweep(
+    MDB_txn *, MDB_dbi, const struct policy_rules *, int64_t now_s, struct store_sweep *);
+int64_t store_swept_at(MDB_txn *, MDB_dbi); /* Unix seconds; 0: never */
+
 /* What is sent to the writer: up to FEED_BATCH of these in one datagram. */
 #define FEED_BATCH 32
 enum feed_kind {

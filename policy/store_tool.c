@@ -355,17 +355,6 @@ store_tool_each(struct store_tool *t, store_each_fn *fn, void *arg)
 	return code == 0 || code == MDB_NOTFOUND || fail(t, code);
 }
 
-static int64_t
-swept_at(struct store_tool *t, MDB_txn *txn)
-{
-	MDB_val key = { sizeof STORE_SWEPT_KEY - 1, (void *)(uintptr_t)STORE_SWEPT_KEY }, value;
-	uint64_t at = 0;
-
-	if (mdb_get(txn, t->db.dbi, &key, &value) == 0)
-		(void)span_uint((struct span){ value.mv_data, value.mv_size }, INT32_MAX, &at);
-	return (int64_t)at;
-}
-
 bool
 store_tool_stats(struct store_tool *t, struct store_stats *out)
 {
@@ -380,7 +369,7 @@ store_tool_stats(struct store_tool *t, struct store_stats *out)
 	if (code != 0)
 		return fail(t, code);
 	code = mdb_stat(txn, t->db.dbi, &db);
-	out->swept_at = swept_at(t, txn);
+	out->swept_at = store_swept_at(txn, t->db.dbi);
 	mdb_txn_abort(txn);
 	if (code == 0)
 		code = mdb_env_get_fd(t->db.env, &fd);

@@ -18,10 +18,8 @@
 #define UPDATES_MAX 1024 /* kept while the store cannot be written */
 #define COMMIT_MS 500
 #define RETRY_MS 2000 /* a store that is not open, or a commit that failed */
-#define TICK_MS 5000 /* is the file still ours, has a reader died */
+#define TICK_MS 5000  /* is the file still ours, has a reader died */
 #define FEED_BURST 64 /* messages of one worker in one turn */
-#define SLICE_RECORDS 3000 /* a slice is half looking, half waiting for the disk */
-#define SLICE_US 3000 /* of looking; the commit comes on top */
 #define GUESTS_MAX 16
 #define CLAIM_RETRY_MS 200
 #define CLAIM_PATIENCE_US (3 * 1000000LL) /* one writer follows another without a word */
@@ -43,13 +41,6 @@ struct feed {
 	uint64_t lost; /* updates since its last answer */
 };
 
-struct sweep {
-	bool on;
-	int retained, dropped;
-	size_t key_len; /* 0: begin */
-	char key[512];	/* the next to look at; LMDB's longest is 511 */
-};
-
 struct store_writer {
 	struct loop *loop;
 	char *path;
@@ -67,12 +58,13 @@ struct store_writer {
 	struct update updates[UPDATES_MAX];
 	size_t update_count;
 	uint64_t updates_lost;
-	struct sweep sweep, slice; /* slice: as it will be once committed */
+	struct store_sweep sweep, slice; /* slice: as it will be once committed */
 	struct {
 		bool on;
 		int64_t next_us;
 		char text[256];
 	} trouble;
+	bool sound;   /* the file need not be examined */
 	bool suspect; /* a reader has met damage */
 	int64_t next_examine_us;
 	struct log_limit lost_limit;
@@ -196,8 +188,9 @@ try_open(struct store_writer *w)
 		trouble(w, "cannot open", text);
 		return false;
 	}
-	if (!claim(w) || !examined(w))
+	if (!claim(w) || (!w->sound && !examined(w)))
 		return false;
+	w->sound = false; /* whatever comes now, it is looked at before it is opened again */
 	int code = store_env_open(&w->db, w->path, 0);
 	if (code != 0)
 		trouble(w, "cannot open", mdb_strerror(code));
@@ -495,79 +488,12 @@ on_knock(int fd, short what, void *arg)
 
 /* The sweep. */
 
-static bool
-is_swept_key(const MDB_val *key)
-{
-	return key->mv_size == sizeof STORE_SWEPT_KEY - 1 &&
-	       memcmp(key->mv_data, STORE_SWEPT_KEY, key->mv_size) == 0;
-}
-
-static int
-sweep_one(struct store_writer *w, MDB_cursor *cursor, const MDB_val *key, const MDB_val *value,
-    struct sweep *count)
-{
-	struct record record;
-
-	if (is_swept_key(key))
-		return 0;
-	record_parse(&record, (struct span){ value->mv_data, value->mv_size });
-	if (record_keep(&record, &w->rules, loop_wall_s(w->loop))) {
-		count->retained++;
-		return 0;
-	}
-	count->dropped++;
-	return mdb_cursor_del(cursor, 0);
-}
-
-/* MDB_NOTFOUND: that was the last record. 0: next stands in count->key. */
-static int
-sweep_some(struct store_writer *w, MDB_cursor *cursor, struct sweep *count)
-{
-	MDB_val key = { count->key_len, count->key }, value;
-	int64_t until_us = clock_now_us() + SLICE_US;
-	int code = mdb_cursor_get(cursor, &key, &value, count->key_len ? MDB_SET_RANGE : MDB_FIRST);
-
-	for (int i = 1; code == 0; i++) {
-		if (i == SLICE_RECORDS || (i % 64 == 0 && clock_now_us() >= until_us)) {
-			memcpy(count->key, key.mv_data, key.mv_size);
-			count->key_len = key.mv_size;
-			return 0;
-		}
-		code = sweep_one(w, cursor, &key, &value, count);
-		if (code == 0)
-			code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
-	}
-	return code;
-}
-
-static int
-put_swept_at(struct store_writer *w, MDB_txn *txn)
-{
-	char text[32];
-	struct buf out = BUF(text);
-
-	buf_printf(&out, "%lld", (long long)loop_wall_s(w->loop));
-	MDB_val key = { sizeof STORE_SWEPT_KEY - 1, (void *)(uintptr_t)STORE_SWEPT_KEY };
-	MDB_val value = { out.len, text };
-	return mdb_put(txn, w->db.dbi, &key, &value, 0);
-}
-
 /* One slice in its transaction, from w->sweep to w->slice: it may have to be done twice. */
 static int
 sweep_slice(struct store_writer *w, MDB_txn *txn)
 {
-	MDB_cursor *cursor;
-	int code = mdb_cursor_open(txn, w->db.dbi, &cursor);
-
-	if (code != 0)
-		return code;
 	w->slice = w->sweep;
-	code = sweep_some(w, cursor, &w->slice);
-	mdb_cursor_close(cursor);
-	if (code != MDB_NOTFOUND)
-		return code;
-	w->slice.on = false;
-	return put_swept_at(w, txn);
+	return store_sweep(txn, w->db.dbi, &w->rules, loop_wall_s(w->loop), &w->slice);
 }
 
 static void
@@ -608,20 +534,17 @@ on_sweep_timer(int fd, short what, void *arg)
 		watch_start_once(&w->sweep_timer, 0);
 }
 
-/* Unix seconds; 0 if there never was one. */
 static int64_t
 swept_at(struct store_writer *w)
 {
-	MDB_val key = { sizeof STORE_SWEPT_KEY - 1, (void *)(uintptr_t)STORE_SWEPT_KEY }, value;
-	uint64_t at = 0;
 	MDB_txn *txn;
+	int64_t at_s = 0;
 
-	if (store_begin(&w->db, MDB_RDONLY, &txn) != 0)
-		return 0;
-	if (mdb_get(txn, w->db.dbi, &key, &value) == 0)
-		(void)span_uint((struct span){ value.mv_data, value.mv_size }, INT32_MAX, &at);
-	mdb_txn_abort(txn);
-	return (int64_t)at;
+	if (store_begin(&w->db, MDB_RDONLY, &txn) == 0) {
+		at_s = store_swept_at(txn, w->db.dbi);
+		mdb_txn_abort(txn);
+	}
+	return at_s;
 }
 
 static void
@@ -672,7 +595,7 @@ on_tick(int fd, short what, void *arg)
 
 struct store_writer *
 store_writer_open(struct loop *loop, const char *path, const struct policy_rules *rules,
-    int64_t sweep_s, store_news_fn *news, void *arg)
+    int64_t sweep_s, bool sound, store_news_fn *news, void *arg)
 {
 	struct store_writer *w = mem_alloc(sizeof *w);
 
@@ -680,6 +603,7 @@ store_writer_open(struct loop *loop, const char *path, const struct policy_rules
 	w->path = mem_strdup(path);
 	w->rules = *rules;
 	w->sweep_s = sweep_s;
+	w->sound = sound;
 	w->news = news;
 	w->news_arg = arg;
 	w->claim = w->door = -1;

@@ -40,6 +40,8 @@ struct keeper {
 	struct watch again, kill;
 	int64_t started_us, backoff_ms, suspect_again_us;
 	bool told, open, works;
+	bool sound;   /* the last keeper ended well */
+	bool doubted; /* the file: a worker fell */
 	unsigned deaths;
 	uint64_t file; /* that the workers can see; 0: none yet */
 	struct {
@@ -83,8 +85,8 @@ static void
 keep(struct keeper *k, int channel, struct loop *loop)
 {
 	struct watch end;
-	struct store_writer *w =
-	    store_writer_open(loop, k->path, &k->rules, k->sweep_s, tell_master, &channel);
+	struct store_writer *w = store_writer_open(
+	    loop, k->path, &k->rules, k->sweep_s, k->sound, tell_master, &channel);
 
 	store_writer_feed(w, k->feed[0]);
 	watch_init(&end, loop, channel, WATCH_READ, on_end, loop);
@@ -243,6 +245,7 @@ start(struct keeper *k)
 	}
 	k->channel = pair[0];
 	k->started_us = clock_now_us();
+	k->doubted = false;
 	watch_init(&k->word, k->loop, k->channel, WATCH_READ, on_word, k);
 	watch_start(&k->word);
 }
@@ -299,6 +302,9 @@ keeper_child_died(struct keeper *k, pid_t pid, int status)
 	if (clock_now_us() - k->started_us > LIVED_LONG_US)
 		k->backoff_ms = 0;
 	k->deaths += !dismissed;
+	k->sound = dismissed && k->open && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	if (k->doubted)
+		k->sound = k->doubted = false;
 	if (dismissed)
 		start(k);
 	else
@@ -315,6 +321,8 @@ keeper_look(const struct keeper *k)
 static void
 learn(struct keeper *k, const struct snapshot *snap)
 {
+	k->doubted = k->doubted || k->path == NULL || snap->store_path == NULL ||
+		     strcmp(k->path, snap->store_path) != 0; /* another file */
 	free(k->path);
 	free(k->user);
 	k->path = snap->store_path != NULL ? mem_strdup(snap->store_path) : NULL;
@@ -341,6 +349,7 @@ keeper_suspect(struct keeper *k)
 	if (k->pid <= 0 || now_us < k->suspect_again_us)
 		return;
 	k->suspect_again_us = now_us + SUSPECT_AGAIN_US;
+	k->doubted = true;
 	dismiss(k); /* its successor looks at the file before it trusts it */
 }
 

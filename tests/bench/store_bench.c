@@ -152,7 +152,7 @@ static void
 sweep(void)
 {
 	struct loop *loop = loop_new();
-	struct store_writer *w = store_writer_open(loop, path, &rules, 3600, NULL, NULL);
+	struct store_writer *w = store_writer_open(loop, path, &rules, 3600, false, NULL, NULL);
 	int64_t start = clock_now_us(), longest = 0, last_busy = start;
 
 	/* A turn that found nothing to do ends the sweep. */

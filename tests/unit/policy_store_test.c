@@ -76,7 +76,7 @@ house_open(int64_t sweep_s)
 
 	ATF_REQUIRE(log_open("log", "postfix", LOG_MAIL));
 	h->loop = loop_new();
-	h->writer = store_writer_open(h->loop, STORE, &rules, sweep_s, take_news, h);
+	h->writer = store_writer_open(h->loop, STORE, &rules, sweep_s, false, take_news, h);
 	return h;
 }
 
