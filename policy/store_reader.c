@@ -56,21 +56,6 @@ note(struct store_reader *r, enum feed_kind kind)
 	    r->feed_fd, &m, sizeof m, MSG_DONTWAIT | MSG_NOSIGNAL); /* told again in a minute */
 }
 
-/* Takes the reader slot and the locks now: later there is no opening, and no waiting. */
-static int
-prepare(struct store_reader *r)
-{
-	int code = store_env_open(&r->db, r->path, MDB_RDONLY);
-
-	if (code == 0)
-		code = store_begin(&r->db, MDB_RDONLY, &r->txn);
-	if (code == 0)
-		mdb_txn_reset(r->txn);
-	else
-		r->txn = NULL;
-	return code;
-}
-
 /*
  * The file is mapped: one that is cut short under us is a SIGBUS, and damage may lead LMDB anywhere. A
  * worker has sessions to lose, and reading leaves nothing half done, so it gets out and goes on blind.
@@ -87,9 +72,8 @@ on_fault(int signo)
 	if (guarded)
 		siglongjmp(way_out, 1);
 	for (size_t i = 0; i < FAULTS; i++)
-		if (faults[i] == signo)
-			(void)sigaction(
-			    signo, &before[i], NULL); /* it faults again, as if we were not here */
+		if (faults[i] == signo) /* it faults again, as if we were not here */
+			(void)sigaction(signo, &before[i], NULL);
 }
 
 static void
@@ -101,13 +85,12 @@ on_assert(MDB_env *env, const char *text)
 }
 
 static void
-watch_faults(struct store_reader *r)
+watch_faults(void)
 {
 	struct sigaction action = { .sa_handler = on_fault, .sa_flags = SA_NODEFER };
 
 	for (size_t i = 0; i < FAULTS; i++)
 		(void)sigaction(faults[i], &action, &before[i]);
-	(void)mdb_env_set_assert(r->db.env, on_assert);
 }
 
 static void
@@ -115,6 +98,46 @@ leave_faults(void)
 {
 	for (size_t i = 0; i < FAULTS; i++)
 		(void)sigaction(faults[i], &before[i], NULL);
+}
+
+struct call {
+	struct store_reader *reader;
+	const struct addr *client;
+	struct record *out;
+};
+
+/* A fault in fn is MDB_CORRUPTED; then the environment is left as it is, for nobody knows its state. */
+static int
+call_guarded(int (*fn)(struct call *), struct call *call)
+{
+	if (sigsetjmp(way_out, 0) != 0) {
+		guarded = 0;
+		call->reader->txn = NULL;
+		call->reader->db.env = NULL;
+		return MDB_CORRUPTED;
+	}
+	guarded = 1;
+	int code = fn(call);
+	guarded = 0;
+	return code;
+}
+
+/* Takes the reader slot and the locks now: later there is no opening, and no waiting. */
+static int
+prepare(struct call *call)
+{
+	struct store_reader *r = call->reader;
+	int code = store_env_open(&r->db, r->path, MDB_RDONLY);
+
+	if (code == 0)
+		code = mdb_env_set_assert(r->db.env, on_assert);
+	if (code == 0)
+		code = store_begin(&r->db, MDB_RDONLY, &r->txn);
+	if (code == 0)
+		mdb_txn_reset(r->txn);
+	else
+		r->txn = NULL;
+	return code;
 }
 
 struct store_reader *
@@ -126,10 +149,9 @@ store_reader_open(const char *path, int feed_fd)
 	r->feed_fd = feed_fd;
 	r->recent = mem_array(RECENT_SLOTS, sizeof *r->recent);
 	r->outbox = mem_array(OUTBOX, sizeof *r->outbox);
-	int code = prepare(r);
-	if (code == 0) {
-		watch_faults(r);
-	} else {
+	watch_faults();
+	int code = call_guarded(prepare, &(struct call){ .reader = r });
+	if (code != 0) {
 		store_env_close(&r->db);
 		log_warning("cache lmdb:%s: cannot open: %s -- screening goes on without memory",
 		    path, mdb_strerror(code)); /* fail open */
@@ -146,8 +168,7 @@ store_reader_free(struct store_reader **reader)
 	if (r == NULL)
 		return;
 	store_reader_flush(r);
-	if (r->db.env != NULL)
-		leave_faults();
+	leave_faults();
 	if (r->txn != NULL)
 		mdb_txn_abort(r->txn);
 	store_env_close(&r->db);
@@ -178,32 +199,19 @@ renew(struct store_reader *r)
 }
 
 static int
-look_up(struct store_reader *r, const struct addr *client, struct record *out)
+look_up(struct call *call)
 {
+	struct store_reader *r = call->reader;
 	char text[ADDR_TEXT_SIZE];
-	MDB_val key = store_key(client, text), value;
+	MDB_val key = store_key(call->client, text), value;
 	int code = renew(r);
 
 	if (code != 0)
 		return code;
 	code = mdb_get(r->txn, r->db.dbi, &key, &value);
 	if (code == 0)
-		record_parse(out, (struct span){ value.mv_data, value.mv_size });
+		record_parse(call->out, (struct span){ value.mv_data, value.mv_size });
 	mdb_txn_reset(r->txn);
-	return code;
-}
-
-static int
-look_up_guarded(struct store_reader *r, const struct addr *client, struct record *out)
-{
-	if (sigsetjmp(way_out, 0) != 0) {
-		guarded = 0;
-		r->txn = NULL; /* whatever state it is in; its place is cleared when we are gone */
-		return MDB_CORRUPTED;
-	}
-	guarded = 1;
-	int code = look_up(r, client, out);
-	guarded = 0;
 	return code;
 }
 
@@ -238,7 +246,7 @@ store_get(struct store_reader *r, const struct addr *client, struct record *out,
 		note(r, FEED_BLIND);
 		return false; /* fail open */
 	}
-	int code = look_up_guarded(r, client, out);
+	int code = call_guarded(look_up, &(struct call){ r, client, out });
 	if (code != 0 && code != MDB_NOTFOUND)
 		look_up_failed(r, client, code); /* fail open */
 	return code == 0;
