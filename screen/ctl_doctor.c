@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/timex.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -360,18 +361,46 @@ see_clock(struct doctor *d)
 		say(d, FINE, "the clock is synchronised");
 }
 
+/* Whether this user may read, write and enter; errno of the try. Only root can say so of others. */
+static int
+try_as(const char *user, const char *path)
+{
+	const struct passwd *pw = getpwnam(user);
+	int status;
+
+	if (geteuid() != 0 || pw == NULL)
+		return 0;
+	fflush(NULL);
+	pid_t pid = fork();
+	if (pid == 0) {
+		bool changed = initgroups(user, pw->pw_gid) == 0 && setgid(pw->pw_gid) == 0 &&
+			       setuid(pw->pw_uid) == 0;
+		_exit(!changed ? 0 : access(path, R_OK | W_OK | X_OK) == 0 ? 0 : errno);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+		return 0;
+	return WEXITSTATUS(status);
+}
+
 static void
 see_store(struct doctor *d)
 {
+	const char *user = rules_text(d->rules, P_gatehouse_user);
 	const char *data = rules_text(d->rules, P_data_directory);
 	char *path = store_path_of(d->rules);
 	struct stat st;
+	int error;
 
 	if (path == NULL)
 		say(d, NOTE, "postscreen_cache_map is empty: every client is new each time");
 	else if (stat(data, &st) != 0)
 		say(d, WORRY, "%s (data_directory): %s: install -d -o %s %s", data, strerror(errno),
 		    rules_text(d->rules, P_gatehouse_user), data);
+	else if ((error = try_as(user, path)) != 0 && error != ENOENT)
+		say(d, BROKEN,
+		    "%s: %s for %s (gatehouse_user), who writes it: clients are screened without "
+		    "memory",
+		    path, strerror(error), user);
 	else
 		say(d, FINE, "records are kept in lmdb:%s", path);
 	free(path);

@@ -14,6 +14,8 @@ wrong_owner_body()
 	wait_line "$log" 'warning: cache lmdb:.*: cannot open: belongs to user id 1, not'
 	visit 127.1.6.6
 	wait_line "$log" 'PASS NEW \[127\.1\.6\.6\]'
+	atf_check -s ignore -o match:'^broken +store .*Permission denied for nobody' -e ignore \
+	    "$build/gatehousectl" -c "$work/conf" doctor
 	# When the cause is gone the memory comes back, for the jailed workers too.
 	chown nobody data/cache
 	wait_line "$log" 'works again' 10
