@@ -226,6 +226,14 @@ do_drain(struct console *c, struct desk_client *client, const struct request *r)
 }
 
 static void
+do_leave(struct console *c, struct desk_client *client, const struct request *r)
+{
+	(void)r;
+	desk_answer(client, SPAN("OK\n"), SPAN("the workers finish what they hold\n"));
+	master_leave(c->master);
+}
+
+static void
 do_stop(struct console *c, struct desk_client *client, const struct request *r)
 {
 	(void)r;
@@ -244,6 +252,7 @@ static request_fn *const handlers[REQUESTS] = {
 	[REQUEST_METRICS] = do_metrics,
 	[REQUEST_RELOAD] = do_reload,
 	[REQUEST_DRAIN] = do_drain,
+	[REQUEST_LEAVE] = do_leave,
 	[REQUEST_STOP] = do_stop,
 };
 

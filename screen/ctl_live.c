@@ -219,6 +219,13 @@ ctl_drain(struct ctl *ctl, int argc, char **argv)
 }
 
 enum ctl_exit
+ctl_leave(struct ctl *ctl, int argc, char **argv)
+{
+	(void)argv;
+	return command(ctl, argc, "leave");
+}
+
+enum ctl_exit
 ctl_stop(struct ctl *ctl, int argc, char **argv)
 {
 	(void)argv;

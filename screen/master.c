@@ -24,6 +24,7 @@
 #include "screen/spawner.h"
 
 #define STOP_LIMIT_MS 5000
+#define LEAVE_MS 100 /* for the answer to who asked */
 
 struct master {
 	struct workplace at;
@@ -34,7 +35,7 @@ struct master {
 	struct spawner *spawner;
 	struct console *console;
 	struct generation *serving, *begun, *draining; /* draining: a list */
-	struct watch hup, term, intr, child, stop_limit;
+	struct watch hup, term, intr, child, stop_limit, leave;
 	bool stopping, failed;
 	int ready_fd;
 };
@@ -397,6 +398,31 @@ master_drain(struct master *m)
 		loop_stop(m->at.loop);
 }
 
+static void
+on_leave(int fd, short what, void *arg)
+{
+	struct master *m = arg;
+
+	(void)fd, (void)what;
+	loop_stop(m->at.loop);
+}
+
+void
+master_leave(struct master *m)
+{
+	if (m->stopping)
+		return;
+	const struct snapshot *snap = master_snapshot(m);
+	if (snap == NULL || snap->backend.kind == BACKEND_SINK ||
+	    snap->backend.kind == BACKEND_SPAWN) {
+		master_drain(m);
+		return;
+	}
+	log_info("leaving: the workers finish what they hold");
+	drain_all(m);
+	watch_start_once(&m->leave, LEAVE_MS);
+}
+
 void
 master_stop(struct master *m)
 {
@@ -476,6 +502,7 @@ watch_signals(struct master *m)
 	watch_init_signal(&m->intr, m->at.loop, SIGINT, on_term, m);
 	watch_init_signal(&m->child, m->at.loop, SIGCHLD, on_child, m);
 	watch_init_timer(&m->stop_limit, m->at.loop, on_stop_limit, m);
+	watch_init_timer(&m->leave, m->at.loop, on_leave, m);
 	watch_start(&m->hup);
 	watch_start(&m->term);
 	watch_start(&m->intr);

@@ -39,6 +39,11 @@ bool master_stopping(const struct master *);
 /* As SIGHUP. False if it is refused, with the reason; else console_settled() tells how it ended. */
 bool master_reload(struct master *, struct buf *why);
 void master_drain(struct master *); /* no new clients; the process ends with the last one */
+/*
+ * The process ends at once, the workers with the last client: they drain without us. They can no more start a
+ * command for a client nor reach our own sink: with such a backend this is master_drain().
+ */
+void master_leave(struct master *);
 void master_stop(struct master *);  /* as SIGTERM */
 
 /* Opens the log that this configuration names. False after a message on standard error. */

@@ -189,9 +189,44 @@ orders_body()
 	wait_for 10 stopped "$(pid_of gatehouse)" || atf_fail "gatehouse did not end"
 	atf_check -o match:'221 ' cat log/guest
 	! grep -E 'ERROR: AddressSanitizer|runtime error:' log/gatehouse || atf_fail "gatehouse broke"
+	# Before our own sink the master stays for its clients: as drain.
+	gatehouse_start
+	atf_check -o match:'the workers finish' ctl leave
+	wait_for 10 stopped "$(pid_of gatehouse)" || atf_fail "gatehouse did not end"
+	atf_check -o ignore grep 'draining: no new clients' log/gatehouse
 	gatehouse_start
 	atf_check -o match:stopping ctl stop
 	wait_for 10 stopped "$(pid_of gatehouse)" || atf_fail "gatehouse did not end"
+}
+
+system_case leave
+leave_body()
+{
+	setup
+	programs
+	gatehouse_config <<-END
+	gatehouse_backend = tcp:$addr:2526
+	postscreen_pipelining_enable = yes
+	END
+	gatehouse_start
+	start guest talk -s 127.1.2.5 "$addr:2525" 220- 220 "> $hello" 250 "sleep 3" "> $from" 250 '> QUIT' 221 eof
+	wait_for 5 guest_speaks || atf_fail "the guest is not heard"
+	workers=$(field '[.workers[].pid] | join(" ")')
+	atf_check -o match:'the workers finish' ctl leave
+	wait_for 2 stopped "$(pid_of gatehouse)" || atf_fail "the master stays"
+	wait_for 5 is_refused || atf_fail "still listening"
+	# The next master serves while the worker of the old one still has its guest.
+	gatehouse_start
+	! guest_is_done || atf_fail "the guest is gone already"
+	wait_for 10 guest_is_done || atf_fail "the guest was left alone"
+	for worker in $workers; do
+		wait_for 5 stopped "$worker" || atf_fail "worker $worker stays"
+	done
+}
+
+guest_is_done()
+{
+	grep -q '221 ' log/guest
 }
 
 guest_speaks()
@@ -446,6 +481,7 @@ atf_init_test_cases()
 	atf_add_test_case commands
 	atf_add_test_case doctor
 	atf_add_test_case orders
+	atf_add_test_case leave
 	atf_add_test_case shadow
 	atf_add_test_case metrics
 	atf_add_test_case killed

@@ -48,6 +48,38 @@ postfix_body()
 	atf_check diff original pf/master.cf
 }
 
+system_case carries_over
+carries_over_body()
+{
+	setup
+	mkdir pf
+	# The listener's chroot, process limit and options go to the service behind; comments may stand anywhere; no end of line.
+	printf '%s\n' '# service type' '25 inet n - n - 40 smtpd -v' '# why' '   -o content_filter=scan:[127.0.0.1]:10025' '' \
+	    '   -o smtpd_proxy_timeout=9s' 'other inet n - y - - smtpd' >pf/master.cf
+	printf 'pickup unix n - y 60 1 pickup' >>pf/master.cf
+	cp pf/master.cf original
+	gatehouse_setup --postfix "$work/pf" --listen "$addr:2525" --lists none --change-postfix
+	grep -v '^#' pf/master.cf >changed
+	cat >expected <<-'END'
+
+	other inet n - y - - smtpd
+	pickup unix n - y 60 1 pickup
+	smtpd     pass  -       -       n       -       40       smtpd -v
+	   -o content_filter=scan:[127.0.0.1]:10025
+	   -o smtpd_proxy_timeout=9s
+	END
+	atf_check diff expected changed
+	gatehouse_setup --revert
+	atf_check cmp original pf/master.cf
+	# What was changed by hand meanwhile is not lost when the program writes again.
+	gatehouse_setup --postfix "$work/pf" --listen "$addr:2525" --lists none
+	echo 'postscreen_greet_wait = 2s' >>conf/main.cf
+	gatehouse_setup --postfix "$work/pf" --listen "$addr:2525" --lists none
+	atf_check -o match:'greet_wait = 2s' cat conf/main.cf.old
+	gatehouse_setup --revert
+	atf_check test ! -e conf/main.cf.old
+}
+
 system_case serves
 serves_body()
 {
@@ -113,6 +145,7 @@ scripts_body()
 atf_init_test_cases()
 {
 	atf_add_test_case postfix
+	atf_add_test_case carries_over
 	atf_add_test_case serves
 	atf_add_test_case mistakes
 	atf_add_test_case unit
