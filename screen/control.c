@@ -70,8 +70,12 @@ answer_listed(void *arg, struct desk_client *client)
 
 	if (!json)
 		buf_printf(b, "%s\n", row_line_header());
-	for (size_t i = 0; i < c->listing.count && i < limit; i++)
+	size_t shown = c->listing.count < limit ? c->listing.count : limit;
+	size_t open = console_view(c)->open;
+	for (size_t i = 0; i < shown; i++)
 		put_row(b, &c->listing.rows[i], json);
+	if (!json && open > shown)
+		buf_printf(b, "%zu of %zu open sessions are shown\n", shown, open);
 	answer(client, b);
 }
 

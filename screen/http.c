@@ -96,7 +96,9 @@ static void
 put_alive(const struct view *v, struct buf *b, char *nonce)
 {
 	(void)nonce;
-	buf_puts(b, v->snap != NULL ? "ok\n" : "starting\n");
+	buf_puts(b, master_stopping(v->console->master) ? "stopping\n"
+		    : v->snap != NULL			? "ok\n"
+							: "starting\n");
 }
 
 static const struct {

@@ -443,7 +443,7 @@ status_text(const struct view *v, struct buf *b)
 {
 	const struct console *c = v->console;
 
-	buf_printf(b, "gatehouse %s, %s since ", PACKAGE_VERSION, phase_word(v));
+	buf_printf(b, "gatehouse %s, %s; up ", PACKAGE_VERSION, phase_word(v));
 	put_span_of_time(b, (v->now_us - c->started_us) / 1000000);
 	if (v->snap != NULL)
 		buf_printf(b, "; clients that pass go to %s", v->snap->backend.name);

@@ -71,7 +71,7 @@ commands_body()
 	atf_check_equal "660 mail" "$(stat -c '%a %G' control)"
 	good_client 127.1.2.3 220-
 	early_client 127.1.2.4 550
-	atf_check -o match:'^gatehouse .*, serving since' -o match:'^passed +1 ' -o match:'^refused +1 ' \
+	atf_check -o match:'^gatehouse .*, serving; up' -o match:'^passed +1 ' -o match:'^refused +1 ' \
 	    -o match:'^  pregreet +1$' -o match:'^screen +1 +[0-9]+  serving' ctl status
 	atf_check_equal '1 1 2 serving' \
 	    "$(field '"\(.verdicts.pass_new) \(.verdicts.reject) \(.connections) \(.phase)"')"
@@ -87,7 +87,7 @@ commands_body()
 	stopped_worker=$(field '[.workers[] | select(.role == "screen")][0].pid')
 	kill -STOP "$stopped_worker"
 	atf_check -o match:'^CLIENT' timeout 5 "$work/bin/ctl" sessions
-	atf_check -o match:'serving since' timeout 5 "$work/bin/ctl" status
+	atf_check -o match:'serving; up' timeout 5 "$work/bin/ctl" status
 	kill -CONT "$stopped_worker"
 	# The same in JSON, everywhere.
 	for command in status sessions 'sessions --ended' lists metrics 'metrics --list' offenders 'explain 127.1.2.4' reload; do
