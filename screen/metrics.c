@@ -209,6 +209,8 @@ each_process(const struct view *v, const char *name, struct buf *b,
 	struct process_view p = process_look(getpid());
 
 	put_process(name, b, "master", 0, value(&p));
+	p = process_look(master_keeper(v->console->master).pid);
+	put_process(name, b, "store", 0, value(&p));
 	for (size_t i = 0; i < v->seat_count; i++) {
 		const struct seat_view *s = &v->seats[i];
 		if (s->pid <= 0 || strcmp(s->phase, "serving") != 0)

@@ -283,13 +283,14 @@ minute_sum(const struct minute *m)
 static uint64_t
 round_up(uint64_t most)
 {
-	static const unsigned steps[] = { 2, 4, 6, 8, 10 };
+	static const unsigned steps[] = { 2, 3, 4, 6, 8, 10 };
 	uint64_t unit = 1;
 
 	while (unit * 10 < most)
 		unit *= 10;
 	for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++)
-		if (unit * steps[i] >= most)
+		if (unit * steps[i] >= most &&
+		    unit * steps[i] % 2 == 0) /* its half is shown, too */
 			return unit * steps[i];
 	return unit * 10;
 }

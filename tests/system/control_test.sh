@@ -350,6 +350,26 @@ get() # PATH: the answer of the HTTP port, head and body
 	curl -si --max-time 10 "http://$addr:9125$1"
 }
 
+# A master without rights may not look into its workers; they tell it themselves.
+system_case without_root
+without_root_body()
+{
+	setup
+	programs
+	gatehouse_config <<-END
+	postscreen_greet_action = enforce
+	END
+	mkdir mail && chown -R nobody "$work"
+	gatehouse_wrapper="setpriv --reuid=nobody --regid=nogroup --clear-groups" gatehouse_start
+	good_client 127.1.2.3 220-
+	for role in master screen; do
+		[ "$(metric "gatehouse_process_open_descriptors{role=\"$role\",number=\"0\"}")" -gt 5 ] || atf_fail "$role"
+		[ "$(metric "gatehouse_process_resident_bytes{role=\"$role\",number=\"0\"}")" -gt 100000 ] || atf_fail "$role"
+	done
+	atf_check_equal 0 "$(field '[.workers[] | select(.descriptors < 5)] | length')"
+	gatehouse_stop
+}
+
 # Under load, workers are killed: no count ever goes back, and every connection has an end.
 system_case killed 120
 killed_body()
@@ -409,6 +429,13 @@ monitoring_body()
 	atf_check -o empty comm -23 used known
 	if command -v promtool >/dev/null; then
 		atf_check -o ignore -e empty promtool check rules "$top/doc/monitoring/alerts.yml"
+		# The dashboard's questions, with its variables filled in, as if they were rules.
+		jq '{groups: [{name: "dashboard", rules: [.. | objects | select(has("expr")) | .expr |
+		    gsub("[$]__rate_interval"; "5m") | gsub("[$]__interval"; "1m") | gsub("[$]__range"; "1h") | gsub("[$]instance"; ".*")] |
+		    to_entries | map({record: "dashboard:q\(.key)", expr: .value})}]}' \
+		    "$top/doc/monitoring/grafana.json" >questions.json
+		[ "$(jq '.groups[0].rules | length' questions.json)" -gt 20 ] || fail_with questions.json
+		atf_check -o ignore -e empty promtool check rules questions.json
 	fi
 }
 
@@ -484,6 +511,7 @@ atf_init_test_cases()
 	atf_add_test_case leave
 	atf_add_test_case shadow
 	atf_add_test_case metrics
+	atf_add_test_case without_root
 	atf_add_test_case killed
 	atf_add_test_case monitoring
 	atf_add_test_case strangers
