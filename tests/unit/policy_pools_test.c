@@ -100,7 +100,6 @@ static const char zone[] =
     "plain TXT \"v=spf1 ip4:192.0.2.0/24 ip4:198.51.100.7 ip6:2001:db8::/32 -all\"\n"
     "plain TXT \"something else\"\n"
     "split TXT \"v=spf1 ip4:192.0\" \".2.0/25 -all\"\n"
-    "short 60 TXT \"v=spf1 ip4:192.0.2.9 -all\"\n"
     "hosts TXT \"v=spf1 a mx:mail.t/28 a:two.t//64 ~all\"\n"
     "hosts A 203.0.113.1\n"
     "mail MX 10 mx1.t.\nmail MX 20 mx2.t.\n"
@@ -130,6 +129,9 @@ static const char zone[] =
     "include:plain.t -all\"\n"
     "manymx TXT \"v=spf1 mx -all\"\n";
 
+/* The one record that changes. */
+static const char *short_net = "192.0.2.9";
+
 static void
 write_zone(void)
 {
@@ -137,6 +139,7 @@ write_zone(void)
 
 	ATF_REQUIRE(f != NULL);
 	fputs(zone, f);
+	fprintf(f, "short 60 TXT \"v=spf1 ip4:%s -all\"\n", short_net);
 	for (int i = 0; i < 11; i++)
 		fprintf(f, "manymx MX %d mx1.t.\n", i);
 	/* 900 networks in one record of many strings: 20 kB, over TCP only, and more than we take. */
@@ -407,6 +410,36 @@ NSD_CASE(networks_know_their_source)
 	stop_nsd(nsd);
 }
 
+/* When its time comes a set is walked again, and what the domain says by then is in force. */
+NSD_CASE(sets_are_walked_again)
+{
+	uint16_t port = free_port();
+	pid_t nsd = start_nsd(port);
+	settle(nsd, port);
+	struct host h = host_open(port, "", "short.t");
+	walk(&h);
+	ATF_REQUIRE(finds(&h, "192.0.2.9"));
+	stop_nsd(nsd);
+	short_net = "192.0.2.10";
+	nsd = start_nsd(port);
+	settle(nsd, port);
+
+	struct pool_slot *slot = &h.board->slots[0];
+	pools_free(&h.pools);
+	slot->sets[slot->version % 2].next_us = clock_now_us() + 300000;
+	h.pools = pools_walk(h.loop, h.board);
+	loop_turn(h.loop, false);
+	ATF_CHECK_MSG(finds(&h, "192.0.2.9"), "in force until then");
+	for (int i = 0; i < 500 && finds(&h, "192.0.2.9"); i++) {
+		loop_turn(h.loop, false);
+		usleep(10000);
+	}
+	ATF_CHECK(!finds(&h, "192.0.2.9") && finds(&h, "192.0.2.10"));
+	ATF_CHECK(look(&h, 0)->age_s == 0 && look(&h, 0)->next_s >= 299);
+	host_close(&h);
+	stop_nsd(nsd);
+}
+
 /* The last good set stays in force: when its servers are gone, when a reload makes a new board, and when the
  * process that walks dies in the middle of writing. */
 NSD_CASE(good_sets_are_kept)
@@ -564,6 +597,7 @@ ATF_TP_ADD_TCS(tp)
 	ATF_TP_ADD_TC(tp, records_become_sets);
 	ATF_TP_ADD_TC(tp, sets_live_as_long_as_their_records);
 	ATF_TP_ADD_TC(tp, networks_know_their_source);
+	ATF_TP_ADD_TC(tp, sets_are_walked_again);
 	ATF_TP_ADD_TC(tp, good_sets_are_kept);
 	ATF_TP_ADD_TC(tp, a_set_is_read_whole);
 	ATF_TP_ADD_TC(tp, dead_servers);
