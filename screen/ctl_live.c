@@ -335,7 +335,10 @@ print_sample(const char *line)
 				putchar(*p++);
 			else if (*p == '"')
 				quoted = !quoted;
-			fputs(quoted || *p != '=' ? (char[2]){ *p } : "\":", stdout);
+			if (!quoted && *p == '=')
+				fputs("\":", stdout);
+			else
+				putchar(*p);
 			if (!quoted && *p == ',')
 				putchar('"');
 		}
