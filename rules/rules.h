@@ -115,6 +115,14 @@ enum table_result table_find(const struct table *, const char *key, struct buf *
 /* The same for an address: cidr tables use its bytes, the others its canonical text. */
 enum table_result table_find_addr(const struct table *, const struct addr *, struct buf *value);
 
+/*
+ * Every key and its result, in the order of the table: keys are in lower case, of a key that is there twice
+ * the first. False, and nothing is called, if a table of this type has no list of keys (patterns, networks,
+ * static, joins) or is unavailable.
+ */
+typedef void table_each_fn(void *arg, struct span key, struct span value);
+bool table_each(const struct table *, table_each_fn *, void *arg);
+
 /* A list of tables, first answer wins, an error ends the search. text may be empty. */
 struct table_list;
 struct table_list *table_list_open(const char *text, struct diag *);

@@ -236,6 +236,15 @@ table_find(const struct table *t, const char *key, struct buf *value)
 	return t->kind->find(t, (struct span){ folded, s.len }, value);
 }
 
+bool
+table_each(const struct table *t, table_each_fn *fn, void *arg)
+{
+	if (t->kind->each == NULL)
+		return false;
+	t->kind->each(t, fn, arg);
+	return true;
+}
+
 enum table_result
 table_find_addr(const struct table *t, const struct addr *addr, struct buf *value)
 {

@@ -11,6 +11,8 @@ struct table_kind {
 	enum table_result (*find)(const struct table *, struct span key, struct buf *value);
 	/* Null: find() with the address's text. */
 	enum table_result (*find_addr)(const struct table *, const struct addr *, struct buf *value);
+	/* Null: the keys cannot be listed. */
+	void (*each)(const struct table *, table_each_fn *, void *arg);
 	void (*free)(struct table *); /* of the state only */
 	bool folded;                  /* keys are given to find() in lower case */
 };

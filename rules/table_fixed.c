@@ -57,6 +57,16 @@ fixed_find(const struct table *t, struct span key, struct buf *value)
 }
 
 static void
+fixed_each(const struct table *t, table_each_fn *fn, void *arg)
+{
+	const struct fixed *f = t->state;
+
+	for (uint32_t k = 0; k < f->keys.count; k++)
+		fn(arg, span_of(intern_text(&f->keys, k)),
+		    span_of(intern_text(&f->values, f->value[k])));
+}
+
+static void
 fixed_free(struct table *t)
 {
 	struct fixed *f = t->state;
@@ -68,7 +78,7 @@ fixed_free(struct table *t)
 }
 
 static const struct table_kind fixed_kind = {
-	.find = fixed_find, .free = fixed_free, .folded = true
+	.find = fixed_find, .each = fixed_each, .free = fixed_free, .folded = true
 };
 
 static struct fixed *

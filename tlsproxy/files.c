@@ -171,32 +171,50 @@ take_block(
 	}
 }
 
+/* Keys and certificates in the order of the text, which is in the vault; path is what complaints call it. */
 static bool
-take_chain_file(struct load *load, const char *name, const char *path, bool *open)
+take_chain(struct load *load, const char *name, const char *path, struct span rest, bool *open)
 {
-	struct span rest;
 	struct tls_pem pem;
 	unsigned blocks = 0;
 
-	if (!read_file(load, path, &rest))
-		return false;
 	while (tls_pem_next(&rest, &pem)) {
 		blocks++;
 		if (!take_block(load, name, path, &pem, open))
 			return false;
 	}
-	tls_vault_wipe(load->conf->vault);
 	if (blocks == 0)
 		complain(load, DIAG_ERROR,
 		    "%s: no PEM data: it should hold private keys and certificates", path);
 	return blocks > 0;
 }
 
+static bool
+take_chain_file(struct load *load, const char *name, const char *path, bool *open)
+{
+	struct span text;
+
+	if (!read_file(load, path, &text))
+		return false;
+	bool ok = take_chain(load, name, path, text, open);
+	tls_vault_wipe(load->conf->vault);
+	return ok;
+}
+
+static void
+end_of_chains(struct load *load, bool open)
+{
+	const struct tlsproxy_conf *conf = load->conf;
+
+	if (open && conf->ids[conf->id_count - 1].certs.len == 0)
+		complain(load, DIAG_ERROR, "%s: no certificate after the private key",
+		    conf->ids[conf->id_count - 1].key_file);
+}
+
 /* Keys and certificates of one name, from a list of files. */
 static void
 take_chain_files(struct load *load, const char *name, struct span list)
 {
-	struct tlsproxy_conf *conf = load->conf;
 	struct span token;
 	bool open = false;
 
@@ -207,9 +225,7 @@ take_chain_files(struct load *load, const char *name, struct span list)
 		if (!ok)
 			return;
 	}
-	if (open && conf->ids[conf->id_count - 1].certs.len == 0)
-		complain(load, DIAG_ERROR, "%s: no certificate after the private key",
-		    conf->ids[conf->id_count - 1].key_file);
+	end_of_chains(load, open);
 }
 
 /* The pairs of parameters from before chain files. */
@@ -297,116 +313,44 @@ take_default_chain(struct load *load)
 	take_pair(load, TLS_SET_eccert_file, TLS_SET_eckey_file);
 }
 
-/*
- * SNI maps. The process can open no file, so every chain is read now, which asks for tables that
- * can be listed: inline: and texthash:.
- */
+/* Server names. */
 static void
-take_sni(struct load *load, struct span name, struct span files)
+take_sni(void *arg, const char *name, const char *source, struct span text)
 {
-	char text[256];
-	bool parent = name.len > 1 && name.p[0] == '.';
+	struct load *load = arg;
+	bool open = false;
 
-	if (!tls_name_valid(parent ? (struct span){ name.p + 1, name.len - 1 } : name, text)) {
-		complain(load, DIAG_ERROR, "\"%.*s\" is not a host name, nor \".\" and a domain",
-		    (int)name.len, name.p);
-		return;
-	}
-	char *key = mem_printf("%s%s", parent ? "." : "", text);
-	take_chain_files(load, key, files);
-	free(key);
+	if (source == NULL)
+		take_chain_files(load, name, text);
+	else if (take_chain(load, name, source, text, &open))
+		end_of_chains(load, open);
 }
 
 static void
-sni_inline(struct load *load, struct span text)
+on_sni_file(void *arg, const char *path)
 {
-	struct span rest = { text.p + 1, text.len - 2 }, token;
+	struct load *load = arg;
 
-	while ((token = span_token(&rest, LIST_SEPARATORS)).len > 0) {
-		if (token.p[0] == '{' && token.p[token.len - 1] == '}')
-			token = span_trim((struct span){ token.p + 1, token.len - 2 });
-		const char *equals = memchr(token.p, '=', token.len);
-		if (equals == NULL) {
-			complain(load, DIAG_ERROR,
-			    "inline: \"%.*s\": write name=file, or {name = file, file}",
-			    (int)token.len, token.p);
-			return;
-		}
-		size_t before = (size_t)(equals - token.p);
-		take_sni(load, span_trim((struct span){ token.p, before }),
-		    span_trim((struct span){ equals + 1, token.len - before - 1 }));
-	}
+	remember(load->conf, path);
 }
 
 static void
-sni_line(struct load *load, struct span line)
+on_sni_complaint(void *arg, enum diag_level level, const char *text)
 {
-	struct span name = span_token(&line, " \t\r\n");
+	const struct load *load = arg;
 
-	if (name.len > 0)
-		take_sni(load, name, span_trim(line));
-}
-
-/* Logical lines: one that begins with white space continues the one before; '#' begins a comment.
- */
-static void
-sni_texthash(struct load *load, const char *path)
-{
-	struct tls_blob text = { NULL, 0 }, line = { NULL, 0 };
-	struct span bytes;
-
-	if (!read_file(load, path, &bytes))
-		return;
-	blob_add(&text, bytes);
-	tls_vault_wipe(load->conf->vault);
-	for (char *p = text.p, *next; *p != '\0'; p = next) {
-		size_t len = strcspn(p, "\n");
-		next = p + len + (p[len] != '\0');
-		struct span trimmed = span_trim((struct span){ p, len });
-		if (trimmed.len == 0 || trimmed.p[0] == '#')
-			continue;
-		if (*p != ' ' && *p != '\t' && line.len > 0) {
-			sni_line(load, (struct span){ line.p, line.len });
-			line.len = 0;
-		}
-		blob_add(&line, (struct span){ p, len });
-	}
-	if (line.len > 0)
-		sni_line(load, (struct span){ line.p, line.len });
-	free(line.p);
-	free(text.p);
-}
-
-static bool
-starts(struct span s, const char *prefix)
-{
-	return s.len >= strlen(prefix) && memcmp(s.p, prefix, strlen(prefix)) == 0;
+	complain(load, level, "%s", text);
 }
 
 static void
 take_sni_maps(struct load *load)
 {
-	struct span rest = span_of(rules_text(load->rules, P_tls_server_sni_maps)), token;
+	static const struct tls_sni_calls calls = { take_sni, on_sni_file, on_sni_complaint };
+	const char *maps = rules_text(load->rules, P_tls_server_sni_maps);
 
 	load->param = P_tls_server_sni_maps;
-	while ((token = span_token(&rest, LIST_SEPARATORS)).len > 0) {
-		/* span_token() keeps braces together only at the start of a token. */
-		if (starts(token, "inline:{")) {
-			rest.len += (size_t)(rest.p - token.p) - strlen("inline:");
-			rest.p = token.p + strlen("inline:");
-			sni_inline(load, span_token(&rest, LIST_SEPARATORS));
-		} else if (starts(token, "texthash:")) {
-			char *path = mem_strndup(token.p + 9, token.len - 9);
-			sni_texthash(load, path);
-			free(path);
-		} else {
-			complain(load, DIAG_ERROR,
-			    "\"%.*s\": write texthash:FILE or inline:{...}; other tables cannot be "
-			    "listed, and the "
-			    "chains are all read at start",
-			    (int)token.len, token.p);
-		}
-	}
+	if (*maps != '\0')
+		tls_sni_load(load->conf->vault, maps, &calls, load);
 }
 
 /* Certificate authorities. */

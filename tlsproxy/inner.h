@@ -7,6 +7,7 @@
  *   lists.c     protocol lists, cipher grades and exclusions, log levels: text to numbers
  *   pem.c       where the blocks of a PEM file begin and end
  *   vault.c     the mappings that only tlsproxy_fork() hands down; ticket keys
+ *   sni.c       reading the tables of server names
  *   files.c     reading certificate, key, CA and SNI files into a configuration
  *   conf.c      parameters to configuration
  *   crypto.h    below this line OpenSSL begins
@@ -89,6 +90,7 @@ void tls_vault_free(struct tls_vault **);
  */
 #define TLS_FILE_MAX (1 << 20)
 bool tls_vault_read(struct tls_vault *, const char *path, struct span *out);
+bool tls_vault_read_fd(struct tls_vault *, int fd, size_t limit, struct span *out); /* the same, to its end */
 struct span tls_vault_keep(struct tls_vault *, struct span);
 void tls_vault_wipe(struct tls_vault *); /* forgets what was read and not kept */
 void tls_vault_lend(const struct tls_vault *, bool on);
@@ -158,6 +160,21 @@ struct tlsproxy_conf {
 	struct tls_cert_row *certs;
 	size_t cert_count;
 };
+
+/*
+ * sni.c: tls_server_sni_maps. Every entry of every table; of a name that is there twice the first. name is
+ * valid and lower case, "host" or ".domain". text is a list of files, and source null; or, from a database
+ * that holds the chains themselves (postmap -F), PEM in the vault, and source what to call it. All calls
+ * come before the return; those with PEM come first and may keep parts of it, the rest is wiped.
+ */
+struct tls_sni_calls {
+	void (*entry)(void *arg, const char *name, const char *source, struct span text);
+	void (*file)(void *arg, const char *path); /* what a table is read from */
+	void (*complain)(void *arg, enum diag_level, const char *text);
+};
+void tls_sni_load(struct tls_vault *, const char *maps, const struct tls_sni_calls *, void *arg);
+/* The PEM text behind base64, in place of it; false if it is none. Exported for tests. */
+bool tls_sni_decode(struct span base64, struct buf *out);
 
 /* files.c. Errors go to diag; the files are remembered for tlsproxy_conf_changed(). */
 void tls_files_load(struct tlsproxy_conf *, const struct rules *, struct diag *);

@@ -72,31 +72,41 @@ read_all(int fd, char *to, size_t room, size_t *len)
 	ssize_t n = 1;
 
 	for (*len = 0; n > 0 && *len < room; *len += (size_t)n)
-		if ((n = read(fd, to + *len, room - *len)) < 0)
-			return false;
+		while ((n = read(fd, to + *len, room - *len)) < 0)
+			if (errno != EINTR)
+				return false;
 	return true;
+}
+
+bool
+tls_vault_read_fd(struct tls_vault *v, int fd, size_t limit, struct span *out)
+{
+	size_t room = VAULT_SIZE - v->kept;
+
+	tls_vault_wipe(v);
+	bool ok = read_all(fd, v->base + v->kept, room > limit ? limit + 1 : room, &v->read);
+	int error = errno;
+	*out = (struct span){ v->base + v->kept, v->read };
+	if (ok && (v->read > limit || v->read == room)) {
+		error = v->read > limit ? EFBIG : ENOSPC;
+		ok = false;
+	}
+	if (!ok)
+		tls_vault_wipe(v);
+	errno = error;
+	return ok;
 }
 
 bool
 tls_vault_read(struct tls_vault *v, const char *path, struct span *out)
 {
-	size_t room = VAULT_SIZE - v->kept;
-
-	tls_vault_wipe(v);
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
 	if (fd < 0)
 		return false;
-	bool ok = read_all(
-	    fd, v->base + v->kept, room > TLS_FILE_MAX ? TLS_FILE_MAX + 1 : room, &v->read);
+	bool ok = tls_vault_read_fd(v, fd, TLS_FILE_MAX, out);
 	int error = errno;
 	close(fd);
-	*out = (struct span){ v->base + v->kept, v->read };
-	if (ok && (v->read > TLS_FILE_MAX || v->read == room)) {
-		error = v->read > TLS_FILE_MAX ? EFBIG : ENOSPC;
-		ok = false;
-	}
-	if (!ok)
-		tls_vault_wipe(v);
 	errno = error;
 	return ok;
 }

@@ -140,13 +140,21 @@ system_case names
 names_body()
 {
 	setup
-	for name in default host parent listed; do
+	for name in default host parent listed stored named; do
 		pair $name ec
 	done
-	printf '# comment\nlisted.example\n  %s\n' "$work/listed.pem" >sni
+	printf '# comment\nlisted.example\n  %s\nhost.example %s\n' "$work/listed.pem" "$work/named.pem" >sni
+	# What postmap -F makes: the chains themselves; and without -F the names of their files.
+	{
+		printf 'VERSION=3\nformat=print\ntype=btree\nHEADER=END\n'
+		printf ' stored.example\n %s\n' "$(base64 -w 0 stored.pem)"
+		printf ' named.example\n %s\n' "$work/named.pem"
+		echo DATA=END
+	} | mdb_load -n sni.lmdb
 	tls_config <<-END
 	smtpd_tls_chain_files = $work/default.pem
-	tls_server_sni_maps = inline:{ {Host.Example = $work/host.pem}, .example=$work/parent.pem } texthash:$work/sni
+	tls_server_sni_maps = inline:{ {Host.Example = $work/host.pem}, .example=$work/parent.pem }
+	    hash:$work/sni, lmdb:$work/sni
 	END
 	play
 	subject()
@@ -158,6 +166,8 @@ names_body()
 	expect 'CN = host' subject -servername host.EXAMPLE
 	expect 'CN = parent' subject -servername a.b.example
 	expect 'CN = listed' subject -servername listed.example
+	expect 'CN = stored' subject -servername stored.example
+	expect 'CN = named' subject -servername named.example
 	expect 'CN = default' subject -servername other.test
 	expect 'CN = default' subject -servername 'bad name'
 	wait_line log/play 'warning: TLS SNI from \[127.0.0.1\]:[0-9]* is invalid: bad name'
@@ -410,6 +420,13 @@ complaints_body()
 	cert ec "" 5
 	complaint "$work/ec.crt: the certificate of CN=ec,O=Test expires in " \
 	    "smtpd_tls_cert_file = $work/ec.crt" "smtpd_tls_key_file = $work/ec.key"
+	complaint "error: conf/main.cf:3: tls_server_sni_maps: $work/x: cannot be opened: No such file" \
+	    "$chains $work/ec.pem" "tls_server_sni_maps = regexp:$work/x"
+	complaint "static:$work/ec.pem: the keys of such a table cannot be listed" \
+	    "$chains $work/ec.pem" "tls_server_sni_maps = static:$work/ec.pem"
+	complaint "inline:{a..b=$work/ec.pem}: \"a..b\" is not a host name" \
+	    "$chains $work/ec.pem" "tls_server_sni_maps = inline:{a..b=$work/ec.pem}"
+	complaint "tls_server_sni_maps: TUlJ: No such file" "$chains $work/ec.pem" "tls_server_sni_maps = inline:{x=TUlJ}"
 	complaint "smtpd_tls_CAfile: $work/ec.key: no certificate in it" "$chains $work/ec.pem" "smtpd_tls_CAfile = $work/ec.key"
 	complaint "both this and one or more of the older" "$chains $work/ec.pem" "smtpd_tls_cert_file = $work/rsa.crt"
 }

@@ -313,6 +313,44 @@ ATF_TC_BODY(unreadable_files, tc)
 		check_case(&secret);
 }
 
+static void
+add_entry(void *arg, struct span key, struct span value)
+{
+	buf_printf(arg, "%.*s=%.*s;", (int)key.len, key.p, (int)value.len, value.p);
+}
+
+ATF_TC_WITHOUT_HEAD(listed);
+ATF_TC_BODY(listed, tc)
+{
+	static const struct {
+		const char *table, *want; /* null: cannot be listed */
+	} cases[] = {
+		{ "inline:{ B=1, {a = 2 3}, b=4 }", "b=1;a=2 3;" },
+		{ "texthash:t", "x=1;y=2  3;" },
+		{ "hash:t", "x=1;y=2  3;" },
+		{ "proxy:texthash:t", "x=1;y=2  3;" },
+		{ "texthash:none", NULL },
+		{ "static:a", NULL },
+		{ "cidr:{{1.2.3.4 a}}", NULL },
+		{ "regexp:{{/a/ b}}", NULL },
+		{ "fail:a", NULL },
+	};
+
+	write_bytes("t", "X 1\ny 2\n  3\n", 12);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct diag *diag = diag_new();
+		struct table *t = table_open(cases[i].table, diag);
+		char bytes[100] = "";
+		struct buf all = BUF(bytes);
+
+		ATF_CHECK_EQ_MSG(
+		    cases[i].want != NULL, table_each(t, add_entry, &all), "%s", cases[i].table);
+		ATF_CHECK_STREQ(cases[i].want != NULL ? cases[i].want : "", bytes);
+		table_free(&t);
+		diag_free(&diag);
+	}
+}
+
 ATF_TC_WITHOUT_HEAD(lists_of_tables);
 ATF_TC_BODY(lists_of_tables, tc)
 {
@@ -566,6 +604,7 @@ ATF_TP_ADD_TCS(tp)
 	ATF_TP_ADD_TC(tp, patterns_are_given_up);
 	ATF_TP_ADD_TC(tp, lmdb_files);
 	ATF_TP_ADD_TC(tp, unreadable_files);
+	ATF_TP_ADD_TC(tp, listed);
 	ATF_TP_ADD_TC(tp, lists_of_tables);
 	ATF_TP_ADD_TC(tp, match_lists);
 	ATF_TP_ADD_TC(tp, match_lists_meet_networks);

@@ -183,6 +183,38 @@ ATF_TC_BODY(server_names, tc)
 	ATF_CHECK(!tls_name_valid((struct span){ text, 254 }, out));
 }
 
+#define BEGIN_BASE64 "LS0tLS1CRUdJTiBYLS0tLS0K" /* -----BEGIN X-----, newline */
+#define END_BASE64 "LS0tLS1FTkQgWC0tLS0t"	/* -----END X----- */
+
+ATF_TC_WITHOUT_HEAD(chains_in_base64);
+ATF_TC_BODY(chains_in_base64, tc)
+{
+	static const struct {
+		const char *base64, *text; /* null: refused */
+	} cases[] = {
+		{ BEGIN_BASE64 END_BASE64, "-----BEGIN X-----\n-----END X-----" },
+		{ BEGIN_BASE64 END_BASE64 "Cg==", "-----BEGIN X-----\n-----END X-----\n" },
+		{ BEGIN_BASE64, NULL },
+		{ BEGIN_BASE64 "AAAA" END_BASE64, NULL }, /* zero bytes */
+		{ BEGIN_BASE64 "-" END_BASE64, NULL },
+		{ BEGIN_BASE64 " " END_BASE64, NULL },
+		{ "AAAA", NULL },
+		{ "/etc/ssl/private/host.pem", NULL },
+		{ "", NULL },
+	};
+	char text[200];
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct buf out = BUF(text);
+		ATF_CHECK_EQ_MSG(cases[i].text != NULL,
+		    tls_sni_decode(span_of(cases[i].base64), &out), "\"%s\"", cases[i].base64);
+		if (cases[i].text != NULL)
+			ATF_CHECK_STREQ(cases[i].text, out.p);
+	}
+	struct buf small = buf_over(text, 20);
+	ATF_CHECK(!tls_sni_decode(span_of(cases[0].base64), &small));
+}
+
 ATF_TP_ADD_TCS(tp)
 {
 	ATF_TP_ADD_TC(tp, protocol_lists);
@@ -190,5 +222,6 @@ ATF_TP_ADD_TCS(tp)
 	ATF_TP_ADD_TC(tp, cipher_exclusions);
 	ATF_TP_ADD_TC(tp, log_levels);
 	ATF_TP_ADD_TC(tp, server_names);
+	ATF_TP_ADD_TC(tp, chains_in_base64);
 	return atf_no_error();
 }
