@@ -111,8 +111,11 @@ fill_tlsproxy(struct seat *seat)
 	seat->pid = tlsproxy_fork(g->snap->tls, tlscare_tickets(g->at->care));
 	if (seat->pid == 0)
 		become_tlsproxy(seat);
-	if (seat->pid < 0)
+	if (seat->pid < 0) {
 		fail(seat, strerror(errno));
+		return;
+	}
+	atomic_fetch_add(&g->at->shared->tls_processes, 1);
 	seat->started_us = clock_now_us();
 	seat->is_ready = true;
 }
@@ -222,9 +225,13 @@ seat_drain(struct seat *seat)
 void
 seat_empty(struct seat *seat)
 {
+	struct shared *shared = seat->generation->at->shared;
+
 	close_channel(seat);
 	if (seat->slot != NULL)
-		shared_give(seat->generation->at->shared, seat->slot);
+		shared_give(shared, seat->slot);
+	if (seat->role == SEAT_TLS)
+		atomic_fetch_sub(&shared->tls_processes, 1);
 	seat->slot = NULL;
 	seat->pid = 0;
 	if (clock_now_us() - seat->started_us > LIVED_LONG_US)

@@ -37,6 +37,7 @@ struct slot {
 
 struct shared {
 	_Atomic bool stressed;
+	_Atomic uint32_t tls_processes; /* that live, of all generations */
 	_Atomic uint32_t slots_used; /* slots ever taken: the sums look no further */
 	struct slot slots[SLOTS_MAX];
 };

@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "screen/tlscare.h"
 
-#define LOOK_MS 10000
+#define LOOK_MS 2000
 #define DAY_S 86400
 
 struct tlscare {

@@ -41,7 +41,13 @@ veil_enter(struct session *s)
 {
 	const struct tlsproxy_request request = { s->peer, s->local,
 		atomic_load_explicit(&s->worker->shared->stressed, memory_order_relaxed) };
-	int plain = tlsproxy_start(s->worker->tls_fd, &request, s->fd);
+	int plain = -1;
+
+	/* The channel would keep the client until there is a process again: that may be long. */
+	if (atomic_load_explicit(&s->worker->shared->tls_processes, memory_order_relaxed) > 0)
+		plain = tlsproxy_start(s->worker->tls_fd, &request, s->fd);
+	else
+		errno = ESRCH;
 
 	if (plain < 0)
 		return refuse(s); /* fail closed: the client knows that it goes on in plaintext */

@@ -208,6 +208,11 @@ load_log(struct tlsproxy_conf *conf, const struct rules *rules, struct diag *dia
 	if (!tls_loglevel_parse(text_of(rules, TLS_SET_loglevel), &conf->log_features, &why))
 		tls_complain(diag, DIAG_ERROR, rules, tls_setting_param(rules, TLS_SET_loglevel),
 		    "%s", why.p);
+	if (conf->log_features & TLS_LOG_TRACE)
+		tls_complain(diag, DIAG_NOTICE, rules, tls_setting_param(rules, TLS_SET_loglevel),
+		    "trace is without effect: the process that could write such files has no "
+		    "access to any; "
+		    "ssl-handshake-packet-dump writes to the log");
 	if (*rules_text(rules, P_postscreen_tls_loglevel_maps) != '\0')
 		conf->log_maps =
 		    table_list_open(rules_text(rules, P_postscreen_tls_loglevel_maps), diag);
@@ -235,6 +240,7 @@ load_times(struct tlsproxy_conf *conf, const struct rules *rules)
 		    rules_seconds_stress(rules, P_postscreen_starttls_timeout, stress != 0) *
 		    1000000;
 	conf->stall_us = (rules_seconds(rules, P_postscreen_command_time_limit) + 10) * 1000000;
+	conf->watchdog_s = rules_seconds(rules, P_tlsproxy_watchdog_timeout);
 	conf->ticket_half_s = rules_seconds(rules, P_smtpd_tls_session_cache_timeout) / 2;
 }
 

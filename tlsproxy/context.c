@@ -102,19 +102,26 @@ on_server_name(SSL *ssl, int *alert, void *arg)
 	struct tls_contexts *c = arg;
 	struct bridge_view *view = SSL_get_app_data(ssl);
 	const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+	char valid[256];
 
-	(void)alert;
 	if (name == NULL)
 		return SSL_TLSEXT_ERR_NOACK;
-	if (!tls_name_valid(span_of(name), view->sni)) {
+	if (!tls_name_valid(span_of(name), valid)) {
 		char array[300];
 		struct buf text = BUF(array);
-		view->sni[0] = '\0';
 		buf_escape(&text, span_of(name), 256);
 		log_line(LOG_LEVEL_WARNING, "tlsproxy", "TLS SNI from %s is invalid: %s",
 		    view->peer, text.p);
 		return SSL_TLSEXT_ERR_NOACK;
 	}
+	if (view->sni[0] != '\0' && strcmp(view->sni, valid) != 0) {
+		log_line(LOG_LEVEL_WARNING, "tlsproxy",
+		    "TLS SNI changed from %s initially %s, %s after hello retry", view->peer,
+		    view->sni, valid);
+		*alert = SSL_AD_ILLEGAL_PARAMETER;
+		return SSL_TLSEXT_ERR_ALERT_FATAL;
+	}
+	memcpy(view->sni, valid, strlen(valid) + 1);
 	SSL_CTX *ctx = tls_contexts_find(c, view->sni);
 	view->sni_matched = ctx != NULL;
 	if (ctx != NULL) {

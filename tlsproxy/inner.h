@@ -62,7 +62,7 @@ enum {
 	TLS_LOG_STATE = 64,
 	TLS_LOG_HANDSHAKE_DUMP = 128,
 	TLS_LOG_SESSION_DUMP = 256,
-	TLS_LOG_TRACE = 512, /* accepted, without effect: the process cannot write files */
+	TLS_LOG_TRACE = 512, /* accepted, without effect but a notice: the process cannot write files */
 };
 bool tls_loglevel_parse(const char *text, unsigned *out, struct buf *why);
 
@@ -147,7 +147,7 @@ struct tlsproxy_conf {
 	struct table_list *log_maps;
 
 	int64_t handshake_us[2]; /* under stress: [1] */
-	int64_t stall_us;
+	int64_t stall_us, watchdog_s;
 
 	struct tls_vault *vault;
 	struct tls_identity *ids;

@@ -24,7 +24,7 @@ struct process {
 	struct loop *loop;
 	struct tls_contexts *contexts;
 	struct bridges bridges;
-	struct watch term, trim;
+	struct watch term, trim, watchdog;
 	size_t channel_count, open_count;
 	struct channel {
 		struct watch watch;
@@ -248,6 +248,21 @@ open_channels(struct process *p, const struct tlsproxy_process *given)
 	p->open_count = p->channel_count;
 }
 
+/*
+ * A loop that does not come back in time is ended by SIGALRM, and the master starts another. Three steps a
+ * span, so that an idle one is never suspected.
+ */
+static void
+on_watchdog(int fd, short what, void *arg)
+{
+	struct process *p = arg;
+	int64_t span_s = p->contexts->conf->watchdog_s;
+
+	(void)fd, (void)what;
+	alarm((unsigned)span_s);
+	watch_start_once(&p->watchdog, span_s * 1000 / 3);
+}
+
 static void
 flush_log(void *arg)
 {
@@ -264,6 +279,8 @@ serve(struct process *p, const struct tlsproxy_process *given)
 	watch_init_signal(&p->term, p->loop, SIGTERM, on_term, p);
 	watch_start(&p->term);
 	watch_init_timer(&p->trim, p->loop, on_trim, p);
+	watch_init_timer(&p->watchdog, p->loop, on_watchdog, p);
+	on_watchdog(-1, 0, p);
 	loop_after_turn(p->loop, flush_log, NULL);
 	if (p->contexts->conf->log_features & TLS_LOG_VERBOSE)
 		log_info("initializing the server-side TLS engine");
@@ -273,6 +290,8 @@ serve(struct process *p, const struct tlsproxy_process *given)
 		watch_stop(&p->channels[i].watch);
 	p->draining = true;
 	bridges_fini(&p->bridges);
+	alarm(0);
+	watch_stop(&p->watchdog);
 	watch_stop(&p->trim);
 	watch_stop(&p->term);
 }

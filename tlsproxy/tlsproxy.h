@@ -58,7 +58,7 @@ bool tlsproxy_conf_ready(const struct tlsproxy_conf *);
 /*
  * True once for each change of a certificate, key, CA or SNI file since the load, as soon as two calls
  * in a row have seen the same new state (so that half-written files settle). For
- * gatehouse_tls_watch: call it every 10 s or so, and reload when it says true. Only stat(2).
+ * gatehouse_tls_watch: call it every few seconds, and reload when it says true. Only stat(2).
  */
 bool tlsproxy_conf_changed(struct tlsproxy_conf *);
 

@@ -10,6 +10,7 @@
  *		! TEXT		send TEXT as it is; \r \n \t \0 \\ as in C
  *		sleep SECONDS
  *		tls		start TLS here (no certificate is verified)
+ *		tls slowly	the same, and from here on every byte is sent by itself, a few milliseconds apart
  *		eof		the server closes; what it says before is shown
  *		close		close
  * Prints what both sides said with the seconds since the connect. Exit 0 if every step went as
@@ -19,6 +20,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -200,10 +202,55 @@ step_sleep(struct talk *t, const char *text)
 	return nanosleep(&span, NULL) == 0;
 }
 
+#ifdef HAVE_OPENSSL
+static int
+drip_write(BIO *bio, const char *bytes, int len)
+{
+	struct timespec pause = { .tv_nsec = 3000000 };
+
+	for (int i = 0; i < len; i++)
+		if (BIO_write(BIO_next(bio), bytes + i, 1) != 1 || nanosleep(&pause, NULL) != 0)
+			return -1;
+	return len;
+}
+
+static int
+drip_read(BIO *bio, char *bytes, int size)
+{
+	return BIO_read(BIO_next(bio), bytes, size);
+}
+
+static long
+drip_ctrl(BIO *bio, int command, long number, void *arg)
+{
+	return BIO_ctrl(BIO_next(bio), command, number, arg);
+}
+
+static int
+drip_new(BIO *bio)
+{
+	BIO_set_init(bio, 1);
+	return 1;
+}
+
+/* Over the socket for as long as the program lives. */
+static void
+drip(struct talk *t)
+{
+	BIO_METHOD *method = BIO_meth_new(BIO_TYPE_FILTER, "drip");
+
+	BIO_meth_set_write(method, drip_write);
+	BIO_meth_set_read(method, drip_read);
+	BIO_meth_set_ctrl(method, drip_ctrl);
+	BIO_meth_set_create(method, drip_new);
+	(void)setsockopt(t->sock, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
+	SSL_set0_wbio(t->ssl, BIO_push(BIO_new(method), BIO_new_socket(t->sock, BIO_NOCLOSE)));
+}
+#endif
+
 static bool
 step_tls(struct talk *t, const char *text)
 {
-	(void)text;
 #ifdef HAVE_OPENSSL
 	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
 	struct timeval limit = { .tv_sec = t->limit_ms / 1000,
@@ -212,11 +259,16 @@ step_tls(struct talk *t, const char *text)
 	(void)setsockopt(t->sock, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	t->ssl = context != NULL ? SSL_new(context) : NULL;
 	SSL_CTX_free(context);
-	if (t->ssl == NULL || SSL_set_fd(t->ssl, t->sock) != 1 || SSL_connect(t->ssl) != 1)
+	if (t->ssl == NULL || SSL_set_fd(t->ssl, t->sock) != 1)
+		return false;
+	if (strcmp(text, " slowly") == 0)
+		drip(t);
+	if (SSL_connect(t->ssl) != 1)
 		return false;
 	show(t, '-', SSL_get_version(t->ssl), strlen(SSL_get_version(t->ssl)));
 	return true;
 #else
+	(void)text;
 	show(t, '-', "built without TLS", 17);
 	return false;
 #endif

@@ -341,7 +341,7 @@ levels_body()
 	pair ec ec
 	{
 		echo "smtpd_tls_chain_files = $work/ec.pem"
-		echo "postscreen_tls_loglevel_maps = inline:{ {127.0.0.1 = 4} }"
+		echo "postscreen_tls_loglevel_maps = inline:{ 127.0.0.1=4, 127.0.0.2=3, 127.0.0.3=0, {127.0.0.4 = summary, cache}, 127.0.0.5=nonsense }"
 	} | tls_config
 	play
 	expect resumed=0 facts -tls1_2 -sess_out session
@@ -352,6 +352,47 @@ levels_body()
 	    'read from [0-9a-fx]* \[[0-9a-fx]*\] \([0-9]* bytes => [0-9]*\)' '0000 16 03 01'; do
 		wait_line log/play "tlsproxy\[[0-9]*\]: .*$line"
 	done
+	# The whole session at 4, the handshake at 3: what is in plaintext there says which.
+	: >log/play
+	facts -tls1_2 -bind 127.0.0.2 >got
+	wait_line log/play 'DISCONNECT \[127.0.0.2\]'
+	part=$(count log/play 'bytes =>')
+	: >log/play
+	facts -tls1_2 >got
+	wait_line log/play 'DISCONNECT \[127.0.0.1\]'
+	whole=$(count log/play 'bytes =>')
+	[ "$part" -gt 2 ] || atf_fail "no dump of the handshake"
+	[ "$whole" -gt "$part" ] || atf_fail "no dump of the session: $whole, $part"
+	: >log/play
+	facts -tls1_2 -bind 127.0.0.3 >got
+	wait_line log/play 'DISCONNECT \[127.0.0.3\]'
+	atf_check_equal 2 "$(count log/play 'tlsproxy\[')"
+	: >log/play
+	facts -tls1_2 -bind 127.0.0.4 >got
+	wait_line log/play 'DISCONNECT \[127.0.0.4\]'
+	atf_check_equal 4 "$(count log/play 'tlsproxy\[')"
+	: >log/play
+	facts -tls1_2 -bind 127.0.0.5 >got # as everybody else
+	wait_line log/play 'DISCONNECT \[127.0.0.5\]'
+	atf_check_equal 3 "$(count log/play 'tlsproxy\[')"
+}
+
+# A process that hangs is ended; whoever came meanwhile is served by the next.
+system_case watchdog
+watchdog_body()
+{
+	setup
+	pair ec ec
+	echo "smtpd_tls_chain_files = $work/ec.pem" | tls_config
+	play
+	expect TLSv1.3 facts # it serves
+	pid=$(sed -n 's/^process //p' log/play)
+	kill -STOP "$pid"
+	facts >waiting &
+	sleep 10.3
+	kill -CONT "$pid"
+	wait_line log/play "^died $pid 14"
+	wait $! || fail_with waiting
 }
 
 # complaint EXPECTED SETTING...: what a load says of main.cf with these settings
@@ -428,6 +469,7 @@ complaints_body()
 	    "$chains $work/ec.pem" "tls_server_sni_maps = inline:{a..b=$work/ec.pem}"
 	complaint "tls_server_sni_maps: TUlJ: No such file" "$chains $work/ec.pem" "tls_server_sni_maps = inline:{x=TUlJ}"
 	complaint "smtpd_tls_CAfile: $work/ec.key: no certificate in it" "$chains $work/ec.pem" "smtpd_tls_CAfile = $work/ec.key"
+	complaint "notice: conf/main.cf:3: smtpd_tls_loglevel: trace is without effect" "$chains $work/ec.pem" "smtpd_tls_loglevel = 1, trace"
 	complaint "both this and one or more of the older" "$chains $work/ec.pem" "smtpd_tls_cert_file = $work/rsa.crt"
 }
 
@@ -466,6 +508,7 @@ atf_init_test_cases()
 	atf_add_test_case dies_and_drains
 	atf_add_test_case replaced_files
 	atf_add_test_case levels
+	atf_add_test_case watchdog
 	atf_add_test_case complaints
 	atf_add_test_case dane
 }
