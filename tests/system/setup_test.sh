@@ -76,6 +76,12 @@ carries_over_body()
 	echo 'postscreen_greet_wait = 2s' >>conf/main.cf
 	gatehouse_setup --postfix "$work/pf" --listen "$addr:2525" --lists none
 	atf_check -o match:'greet_wait = 2s' cat conf/main.cf.old
+	# Earlier answers are proposed again.
+	gatehouse_setup --postfix "$work/pf" --listen "$addr:2527" --networks 192.0.2.0/24 --lists 'bl.example*3' --shadow dnsbl
+	cp conf/main.cf once
+	gatehouse_setup --postfix "$work/pf"
+	atf_check -o match:'^unchanged: .*main.cf' cat out
+	atf_check cmp once conf/main.cf
 	gatehouse_setup --revert
 	atf_check test ! -e conf/main.cf.old
 }
