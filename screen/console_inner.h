@@ -111,7 +111,7 @@ struct process_view {
 	uint64_t resident_bytes, descriptors;
 };
 struct process_view process_look(pid_t);
-/* Of a worker that counts its descriptors itself: we may not look unless we are root. */
+/* Of a worker that counts its descriptors itself: before Linux 6.2 only root may look. */
 struct process_view seat_look(const struct seat_view *);
 
 /* Asks the workers; everybody waiting for WAIT_LISTING is answered by `done` soon. */

@@ -62,7 +62,7 @@ seat_look(const struct seat_view *seat)
 {
 	struct process_view p = process_look(seat->pid);
 
-	if (p.descriptors == 0 && seat->slot != NULL)
+	if (seat->slot != NULL)
 		p.descriptors = seat->slot->descriptors;
 	return p;
 }

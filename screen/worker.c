@@ -543,6 +543,7 @@ worker_main(const struct worker_start *start)
 	open_mailbox(&w, start);
 	start_listening(&w, start);
 	loop_after_turn(w.loop, after_turn, &w);
+	tally_worker(&w); /* what is true before the first client */
 	if (!order_send(w.orders_fd, &(struct order){ .kind = ORDER_READY }))
 		return EXIT_FAILURE;
 	loop_run(w.loop);

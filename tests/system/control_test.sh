@@ -350,7 +350,7 @@ get() # PATH: the answer of the HTTP port, head and body
 	curl -si --max-time 10 "http://$addr:9125$1"
 }
 
-# A master without rights may not look into its workers; they tell it themselves.
+# A master without rights may not look into its workers everywhere; they tell it themselves.
 system_case without_root
 without_root_body()
 {
