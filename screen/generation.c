@@ -230,7 +230,7 @@ generation_bury(struct generation *g, pid_t pid, int status)
 }
 
 size_t
-generation_view(const struct generation *g, struct seat_view *out, size_t max)
+generation_view(const struct generation *g, enum seat_role role, struct seat_view *out, size_t max)
 {
 	static const char *const roles[] = { "screen", "tlsproxy" };
 	static const char *const phases[] = { "starting", "serving", "draining" };
@@ -238,7 +238,7 @@ generation_view(const struct generation *g, struct seat_view *out, size_t max)
 
 	for (size_t i = 0; g != NULL && i < g->seat_count && n < max; i++) {
 		const struct seat *s = &g->seats[i];
-		if (s->pid == 0 && g->phase == GEN_DRAINING)
+		if (s->role != role || (s->pid == 0 && g->phase == GEN_DRAINING))
 			continue;
 		out[n++] = (struct seat_view){ roles[s->role], phases[g->phase], s->number, s->pid,
 			s->is_ready, s->started_us, s->channel, s->slot, g->snap };

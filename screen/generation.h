@@ -47,10 +47,12 @@ struct workplace {
 	void *arg;
 };
 
+enum seat_role { SEAT_SCREEN, SEAT_TLS };
+
 /* A place for one process. Whoever sits in it may die and be replaced. */
 struct seat {
 	struct generation *generation;
-	enum { SEAT_SCREEN, SEAT_TLS } role;
+	enum seat_role role;
 	unsigned number; /* of this role */
 	pid_t pid;       /* 0: empty */
 	int channel;     /* screen/orders.h; -1: nobody to talk to */
@@ -109,7 +111,7 @@ struct seat_view {
 	const struct slot *slot; /* null for a tlsproxy */
 	const struct snapshot *snap;
 };
-/* The number written; null is a generation without seats. */
-size_t generation_view(const struct generation *, struct seat_view *out, size_t max);
+/* Those of this role; the number written. Null is a generation without seats. */
+size_t generation_view(const struct generation *, enum seat_role, struct seat_view *out, size_t max);
 
 #endif

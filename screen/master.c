@@ -448,11 +448,16 @@ on_term(int signo, short what, void *arg)
 size_t
 master_seats(const struct master *m, struct seat_view *out, size_t max)
 {
-	size_t n = generation_view(m->serving, out, max);
+	/* Screens first: they have counts, and none may be missing in a sum. */
+	static const enum seat_role roles[] = { SEAT_SCREEN, SEAT_TLS };
+	size_t n = 0;
 
-	n += generation_view(m->begun, out + n, max - n);
-	for (const struct generation *g = m->draining; g != NULL; g = g->next)
-		n += generation_view(g, out + n, max - n);
+	for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
+		n += generation_view(m->serving, roles[i], out + n, max - n);
+		n += generation_view(m->begun, roles[i], out + n, max - n);
+		for (const struct generation *g = m->draining; g != NULL; g = g->next)
+			n += generation_view(g, roles[i], out + n, max - n);
+	}
 	return n;
 }
 
