@@ -211,7 +211,9 @@ set_sessions(SSL_CTX *ctx, struct tls_contexts *c)
 		? SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL | SSL_SESS_CACHE_NO_AUTO_CLEAR
 		: SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_timeout(ctx, c->conf->ticket_half_s > 0 ? 4 * c->conf->ticket_half_s : 3600);
-	if (c->ticket_cipher == NULL || c->tickets == NULL) {
+	/* Where the library is told not to use them it would still send TLS 1.3 clients some that are void. */
+	if (c->ticket_cipher == NULL || c->tickets == NULL ||
+	    (c->conf->options & SSL_OP_NO_TICKET)) {
 		SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
 		SSL_CTX_set_num_tickets(ctx, 0);
 		return;
@@ -220,18 +222,41 @@ set_sessions(SSL_CTX *ctx, struct tls_contexts *c)
 	SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket);
 }
 
+/* RFC 7919. The library's own choice is of RFC 3526, and of 1024 bits where nobody has a certificate. */
+static EVP_PKEY *
+builtin_dh(void)
+{
+	OSSL_PARAM params[] = { OSSL_PARAM_construct_utf8_string(
+				    OSSL_PKEY_PARAM_GROUP_NAME, (char[]){ "ffdhe2048" }, 0),
+		OSSL_PARAM_construct_end() };
+	EVP_PKEY_CTX *generator = EVP_PKEY_CTX_new_from_name(NULL, "DH", NULL);
+	EVP_PKEY *dh = NULL;
+
+	if (generator != NULL && EVP_PKEY_paramgen_init(generator) == 1 &&
+	    EVP_PKEY_CTX_set_params(generator, params) == 1)
+		(void)EVP_PKEY_generate(generator, &dh);
+	EVP_PKEY_CTX_free(generator);
+	return dh;
+}
+
+static EVP_PKEY *
+written_dh(const struct tls_blob *pem)
+{
+	BIO *bio = BIO_new_mem_buf(pem->p, (int)pem->len);
+	EVP_PKEY *dh = PEM_read_bio_Parameters(bio, NULL);
+
+	BIO_free(bio);
+	return dh;
+}
+
 static void
 set_dh(SSL_CTX *ctx, struct tls_contexts *c)
 {
 	const struct tlsproxy_conf *conf = c->conf;
 
-	if (conf->dh_auto)
-		SSL_CTX_set_dh_auto(ctx, 1);
-	if (conf->dh.len == 0)
-		return;
-	BIO *bio = BIO_new_mem_buf(conf->dh.p, (int)conf->dh.len);
-	EVP_PKEY *dh = PEM_read_bio_Parameters(bio, NULL);
-	BIO_free(bio);
+	if (!conf->dh_auto && conf->dh.len == 0)
+		return; /* none */
+	EVP_PKEY *dh = conf->dh_auto ? builtin_dh() : written_dh(&conf->dh);
 	if (dh == NULL || SSL_CTX_set0_tmp_dh_pkey(ctx, dh) != 1) {
 		EVP_PKEY_free(dh);
 		say_library(c, NULL, "smtpd_tls_dh1024_param_file");

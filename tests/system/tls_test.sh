@@ -208,6 +208,66 @@ client_certs_body()
 	expect 'cert=trusted' facts -tls1_2 -cert client.crt -key client.key
 }
 
+# with LINE...: tlsplay anew with these settings
+with()
+{
+	[ -z "$(pid_of play)" ] || stop play || atf_fail "does not stop"
+	: >log/play
+	{ printf '%s\n' "smtpd_tls_chain_files = $work/ec.pem, $work/rsa.pem" "$@"; } | tls_config
+	play
+}
+
+# What s_client tells of the handshake.
+seen()
+{
+	sleep 0.3 | timeout 10 openssl s_client -starttls smtp -connect "$addr:2525" "$@" 2>&1
+}
+
+# Each of these is seen by the client.
+system_case parameters 120
+parameters_body()
+{
+	setup
+	pair ec ec
+	pair rsa rsa
+	pair root ec
+	printf 'basicConstraints=CA:TRUE\n' >ca.ext
+	key middle ec
+	openssl req -new -key middle.key -subj /CN=middle -out middle.csr
+	openssl x509 -req -in middle.csr -CA root.crt -CAkey root.key -CAcreateserial -extfile ca.ext -out middle.crt 2>/dev/null
+	key client ec
+	cert client middle
+	mkdir folder
+	cp root.crt folder/root.pem
+	openssl rehash folder
+	with
+	# The built-in group, also where no certificate says how strong it should be.
+	expect 'Temp Key: DH, 2048 bits' seen -tls1_2 -cipher DHE+aRSA
+	expect 'Temp Key: DH, 2048 bits' seen -tls1_2 -cipher ADH:@SECLEVEL=0
+	expect 'Session-ID: [0-9A-F]{64}' seen -tls1_2 -no_ticket
+	expect 'TLS session ticket:' seen -tls1_3
+	with 'smtpd_tls_dh1024_param_file = none' 'smtpd_tls_always_issue_session_ids = no' 'tls_ssl_options = NO_TICKET' \
+	    'smtpd_tls_eecdh_grade = ultra'
+	expect 'alert handshake failure' seen -tls1_2 -cipher DHE+aRSA
+	expect 'Session-ID: $' seen -tls1_2 -no_ticket
+	expect 'Temp Key: ECDH, secp384r1' seen -tls1_3
+	! seen -tls1_3 | grep 'TLS session ticket:' || atf_fail "a ticket"
+	with 'smtpd_tls_session_cache_timeout = 0' 'tls_preempt_cipherlist = yes' \
+	    'tls_medium_cipherlist = ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384'
+	! seen -tls1_2 | grep 'TLS session ticket:' || atf_fail "a ticket"
+	expect 'Cipher is ECDHE-RSA-AES128' seen -tls1_2 -cipher ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES128-GCM-SHA256
+	with 'tls_preempt_cipherlist = no' \
+	    'tls_medium_cipherlist = ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384'
+	expect 'Cipher is ECDHE-RSA-AES256' seen -tls1_2 -cipher ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES128-GCM-SHA256
+	with 'smtpd_tls_ciphers = null' "smtpd_tls_CApath = $work/folder" 'smtpd_tls_ask_ccert = yes' 'tls_fast_shutdown_enable = no'
+	expect 'Cipher is ECDHE-ECDSA-NULL-SHA' seen -tls1_2 -cipher NULL:@SECLEVEL=0
+	expect 'cert=trusted' facts -cert client.crt -key client.key -cert_chain middle.crt
+	expect 'cert=untrusted' facts -cert client.crt -key client.key
+	with "smtpd_tls_CApath = $work/folder" 'smtpd_tls_ask_ccert = yes' 'smtpd_tls_ccert_verifydepth = 0'
+	expect 'cert=untrusted' facts -cert client.crt -key client.key -cert_chain middle.crt
+	wait_line log/play 'certificate verification failed for \[127.0.0.1\]:[0-9]*: num=22:'
+}
+
 system_case bad_clients
 bad_clients_body()
 {
@@ -502,6 +562,7 @@ atf_init_test_cases()
 	atf_add_test_case resumes
 	atf_add_test_case names
 	atf_add_test_case client_certs
+	atf_add_test_case parameters
 	atf_add_test_case bad_clients
 	atf_add_test_case carries
 	atf_add_test_case half_close
