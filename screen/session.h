@@ -41,6 +41,7 @@ enum limit {
 	LIMIT_PROXY,
 	LIMIT_GREET,
 	LIMIT_COMMAND,
+	LIMIT_STARTTLS,
 	LIMIT_HANDOFF,
 	LIMIT_DIAL,
 	LIMIT_RELAY,
@@ -191,7 +192,7 @@ void proxy_leave(struct session *);
 state_fn door_enter;
 state_fn wait_enter, wait_read, wait_over, wait_other;
 state_fn engine_enter, engine_read, engine_time;
-state_fn veil_enter, veil_read;
+state_fn veil_enter, veil_read, veil_time;
 state_fn tarpit_over, drip_enter, drip_time;
 state_fn gate_enter, gate_read, gate_time;
 state_fn relay_client, dial_enter, dial_time, dial_ready;

@@ -117,6 +117,8 @@ load_numbers(struct loading *l)
 	for (int stressed = 0; stressed < 2; stressed++) {
 		snap->greet_wait_us[stressed] =
 		    rules_seconds_stress(r, P_postscreen_greet_wait, stressed) * 1000000;
+		snap->starttls_time_us[stressed] =
+		    rules_seconds_stress(r, P_postscreen_starttls_timeout, stressed) * 1000000;
 		snap->command_time_us[stressed] =
 		    rules_seconds_stress(r, P_postscreen_command_time_limit, stressed) * 1000000;
 	}

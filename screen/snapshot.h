@@ -49,7 +49,7 @@ struct snapshot {
 
 	const char *myhostname, *banner, *greet_banner;
 	int64_t proxy_time_us, backend_time_us, relay_time_us;
-	int64_t greet_wait_us[2], command_time_us[2]; /* [stressed] */
+	int64_t greet_wait_us[2], command_time_us[2], starttls_time_us[2]; /* [stressed] */
 	size_t pre_queue_limit, post_queue_limit, client_limit, high_water, low_water, proxy_limit;
 	unsigned client_prefix; /* IPv6 bits that make one client where sessions are counted */
 	unsigned log_decimals; /* delay_logging_resolution_limit */

@@ -23,6 +23,7 @@
 #define ACCEPTS_A_TURN 64 /* then others get their turn */
 #define LINGER_MS 500
 #define HANDOFF_LIMIT_US (100 * INT64_C(1000000))
+#define TLSPROXY_LATE_US (5 * INT64_C(1000000)) /* after its own limit has ended a handshake */
 
 static bool
 same_client(const struct map_node *n, const void *key)
@@ -354,6 +355,7 @@ init_limits(struct worker *w)
 			[LIMIT_PROXY] = snap->proxy_time_us,
 			[LIMIT_GREET] = snap->greet_wait_us[stressed],
 			[LIMIT_COMMAND] = snap->command_time_us[stressed],
+			[LIMIT_STARTTLS] = snap->starttls_time_us[stressed] + TLSPROXY_LATE_US,
 			[LIMIT_HANDOFF] = HANDOFF_LIMIT_US,
 			[LIMIT_DIAL] = snap->backend_time_us,
 			[LIMIT_RELAY] = snap->relay_time_us,

@@ -270,8 +270,7 @@ has_chain(const struct tlsproxy_conf *conf)
 	return false;
 }
 
-/* Reference §9.3: without a certificate TLS is announced only if the operator wants it anonymous.
- */
+/* Without a certificate TLS is announced only if the operator wants it anonymous. */
 static bool
 load_ready(const struct tlsproxy_conf *conf, const struct rules *rules, struct diag *diag)
 {

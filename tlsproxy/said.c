@@ -117,7 +117,7 @@ tls_said_facts(SSL *ssl, const struct bridge_view *view, struct tls_facts *out)
 	cert_facts(ssl, view->contexts->conf, out);
 }
 
-/* The summary line, reference §9.6. */
+/* The summary line, word for word as Postfix writes it. */
 static void
 put_exchange(struct buf *line, SSL *ssl)
 {

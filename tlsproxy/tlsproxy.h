@@ -29,8 +29,8 @@
 #include "rules/rules.h"
 
 /*
- * Configuration: reference §9.3, §10.2, §10.5. A postscreen_tls_X that is set wins over a
- * tlsproxy_tls_X that is set, and both over smtpd_tls_X.
+ * Configuration: the TLS parameters of postscreen, tlsproxy and smtpd, and tls_*. A postscreen_tls_X that
+ * is set wins over a tlsproxy_tls_X that is set, and both over smtpd_tls_X.
  */
 enum tlsproxy_level {
 	TLSPROXY_OFF,

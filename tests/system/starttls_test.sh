@@ -235,6 +235,24 @@ slow_and_broken_body()
 	gatehouse_stop
 }
 
+# A tlsproxy process that hangs, before its watchdog ends it: its clients are not held for long.
+system_case process_hangs
+process_hangs_body()
+{
+	setup
+	pair ec ec
+	gate 'postscreen_starttls_timeout = 1s'
+	secure 127.1.9.51
+	kill -STOP "$(tls_process)"
+	talk -s 127.1.9.52 -w 9000 "$addr:2525" 220 '> EHLO a' 250 '> STARTTLS' 220 close >heard 2>&1 || fail_with heard
+	wait_line "$log" 'HANGUP after [5-7][.0-9]* from \[127.1.9.52\]:[0-9]* in tests after SMTP handshake' 9
+	wait_line "$log" 'postscreen\[[0-9]*\]: DISCONNECT \[127.1.9.52\]'
+	kill -9 "$(tls_process)"
+	wait_for 5 eval 'tls_process && ! grep -q stopped /proc/$(tls_process)/status' >/dev/null || atf_fail "not replaced"
+	secure 127.1.9.53
+	gatehouse_stop
+}
+
 system_case runs_out
 runs_out_body()
 {
@@ -264,5 +282,6 @@ atf_init_test_cases()
 	atf_add_test_case pool_dies
 	atf_add_test_case replaced_certificate
 	atf_add_test_case slow_and_broken
+	atf_add_test_case process_hangs
 	atf_add_test_case runs_out
 }
