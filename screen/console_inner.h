@@ -98,6 +98,7 @@ const struct view *console_view(struct console *);
 const struct minute *console_minute(const struct view *, unsigned back);
 /* The session that ended `back` before the last; null if there is none. */
 const struct session_row *console_recent(const struct console *, size_t back);
+unsigned view_screens(const struct view *); /* screen workers, those that drain included */
 uint64_t view_flow(const struct totals *, enum flow);
 /*
  * `part` thousandths of the durations are not longer than this, as far as the histogram says: within a bucket they are

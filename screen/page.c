@@ -8,6 +8,7 @@
 
 #include "screen/console_inner.h"
 #include "screen/journal.h"
+#include "tlsproxy/tlsproxy.h"
 
 #define CHART_MINUTES 60
 #define CHART_HEIGHT 160
@@ -138,7 +139,7 @@ put_header(const struct view *v, struct buf *b)
 	else
 		put_pill(b, "passed", "serving");
 	if (v->stressed)
-		put_pill(b, "trouble", "stress: time limits are shortened");
+		put_pill(b, "trouble", "stress");
 	if (is_shadowed(v)) {
 		buf_puts(b, "<span class=\"pill shadow\">shadow: ");
 		put_html(b, shadow_text(v));
@@ -230,6 +231,74 @@ put_tiles(const struct view *v, struct buf *b)
 	buf_puts(b, "</div>");
 }
 
+/*
+ * What somebody should look after. Each writes its sentence, or nothing.
+ */
+static void
+mind_load(const struct view *v, struct buf *b)
+{
+	if (v->stressed)
+		buf_puts(b, "<li>Many clients at once: time limits are shortened (stress).</li>");
+}
+
+static void
+mind_store(const struct view *v, struct buf *b)
+{
+	struct keeper_view keeper = master_keeper(v->console->master);
+
+	if (keeper.path != NULL && !keeper.works)
+		buf_puts(b, "<li>The temporary allowlist cannot be written: clients are tested "
+			    "anew each time. The "
+			    "log says why.</li>");
+}
+
+static void
+mind_share(const struct view *v, struct buf *b)
+{
+	uint64_t up = cell(v, CELL_SHARE_UP);
+	unsigned all = view_screens(v);
+
+	if (v->snap != NULL && *rules_text(v->snap->rules, P_gatehouse_cache_server) != '\0' &&
+	    up < all)
+		buf_printf(b,
+		    "<li>Only %llu of %u workers have a connection to gatehouse_cache_server.</li>",
+		    (ull)up, all);
+}
+
+static void
+mind_certificate(const struct view *v, struct buf *b)
+{
+	int64_t at_s = v->snap == NULL ? 0 : tlsproxy_conf_expires_at(v->snap->tls);
+
+	if (at_s == 0 ||
+	    at_s - v->now_s >= rules_seconds(v->snap->rules, P_gatehouse_tls_expiry_warning))
+		return;
+	if (at_s <= v->now_s) {
+		buf_puts(b, "<li>A TLS certificate has expired.</li>");
+		return;
+	}
+	buf_puts(b, "<li>A TLS certificate expires in ");
+	put_span_of_time(b, at_s - v->now_s);
+	buf_puts(b, ".</li>");
+}
+
+static void
+put_attention(const struct view *v, struct buf *b)
+{
+	static void (*const minds[])(const struct view *, struct buf *) = { mind_load, mind_store,
+		mind_share, mind_certificate };
+	size_t before = b->len, begun;
+
+	buf_puts(b, "<section class=\"card attention\"><h2>Needs attention</h2><ul>");
+	begun = b->len;
+	for (size_t i = 0; i < sizeof minds / sizeof minds[0]; i++)
+		minds[i](v, b);
+	if (b->len > begun)
+		buf_puts(b, "</ul></section>");
+	else
+		b->len = before;
+}
+
 /* What would change without the shadow. */
 static void
 put_shadow(const struct view *v, struct buf *b)
@@ -256,7 +325,7 @@ put_shadow(const struct view *v, struct buf *b)
 			    100.0 * (double)would / (double)passed);
 		buf_puts(b, ".");
 	}
-	buf_puts(b, "</p><p class=\"pills\">");
+	buf_puts(b, "</p><p class=\"pills\"><span class=\"faint\">since the start</span>");
 	for (unsigned r = 1; r < REASONS; r++)
 		if (cell(v, CELL_WOULD + r) > 0) {
 			buf_printf(
@@ -645,6 +714,7 @@ page_body(const struct view *v, struct buf *b)
 	put_header(v, b);
 	put_tiles(v, b);
 	buf_puts(b, "<div class=\"grid\">");
+	put_attention(v, b);
 	put_shadow(v, b);
 	put_chart(v, b);
 	put_reasons(v, b);

@@ -264,9 +264,8 @@ json_listeners(const struct view *v, struct buf *b)
 	buf_putc(b, ']');
 }
 
-/* Of the workers in charge: the rest comes and goes. */
-static unsigned
-screens(const struct view *v)
+unsigned
+view_screens(const struct view *v)
 {
 	unsigned count = 0;
 
@@ -294,7 +293,7 @@ json_memory(const struct view *v, struct buf *b)
 		buf_puts(b, ",\"share\":{");
 		json_text(b, "server", server);
 		buf_printf(b, ",\"connected\":%llu,\"workers\":%u", (ull)cell(v, CELL_SHARE_UP),
-		    screens(v));
+		    view_screens(v));
 		for (unsigned i = 0; i < SHARE_OPS; i++)
 			buf_printf(b, ",\"%s\":%llu", share_word((enum share_op)i),
 			    (ull)cell(v, CELL_SHARE + i));
@@ -431,7 +430,7 @@ text_memory(const struct view *v, struct buf *b)
 	if (*server == '\0')
 		return;
 	buf_printf(b, "shared: %s, %llu of %u workers connected;", server,
-	    (ull)cell(v, CELL_SHARE_UP), screens(v));
+	    (ull)cell(v, CELL_SHARE_UP), view_screens(v));
 	for (unsigned i = 0; i < SHARE_OPS; i++)
 		buf_printf(b, "%s %s %llu", i > 0 ? "," : "", share_word((enum share_op)i),
 		    (ull)cell(v, CELL_SHARE + i));

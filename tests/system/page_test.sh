@@ -44,7 +44,12 @@ page_body()
 	postscreen_dnsbl_sites = bl.example
 	postscreen_dnsbl_action = enforce
 	postscreen_bare_newline_enable = yes
+	postscreen_tls_security_level = may
+	smtpd_tls_chain_files = $work/chain.pem
 	END
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout key.pem -out cert.pem -days 5 \
+	    -subj /CN=gate.example.test 2>log/openssl
+	cat key.pem cert.pem >chain.pem
 	gatehouse_start
 	nasty_clients
 	# Without scripts it is whole, and it asks for nothing from elsewhere.
@@ -52,6 +57,7 @@ page_body()
 	atf_check -o match:'^Content-Security-Policy: default-src .none.; .*style-src .nonce-[0-9a-f]{32}.' \
 	    -o match:'^X-Frame-Options: DENY' -o match:'^Cache-Control: no-store' -o match:'<noscript>.*refresh' \
 	    -o match:'bl\.example' -o match:'127\.1\.2\.0/24' -o match:'&#60;img/src=x' cat plain
+	atf_check -o match:'Needs attention.*A TLS certificate expires in 4 days\.' cat plain
 	atf_check -s exit:1 grep -iE 'https?://|url\(|@import|<script[^>]*src|<link' plain
 	atf_check_equal 2 "$(grep -c '<style nonce\|<script nonce' plain)"
 	atf_check -s exit:1 grep -nE '<img|<h1>owned|<!--|@NONCE@' plain
