@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -160,12 +161,28 @@ load(struct options *o)
 	return snap;
 }
 
-/* The parent waits until the workers serve, so that the exit status tells the truth. Returns our end. */
+/* What became of the child that was to serve: 0 once its workers do, or its exit status. */
 static int
-daemonise(void)
+wait_for_child(pid_t pid, int fd)
+{
+	char byte;
+	int status;
+
+	if (read(fd, &byte, 1) == 1)
+		return EXIT_SUCCESS;
+	if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) == 0)
+		return EXIT_FAILURE;
+	return WEXITSTATUS(status);
+}
+
+/*
+ * The parent waits until the workers serve, so that the exit status tells the truth. Returns our end. It comes
+ * before the configuration: private keys lie in memory that no child inherits.
+ */
+static int
+become_child(void)
 {
 	int ends[2];
-	char byte;
 
 	if (pipe2(ends, O_CLOEXEC) != 0) {
 		perror("gatehouse: pipe");
@@ -178,9 +195,16 @@ daemonise(void)
 	}
 	if (pid > 0) {
 		close(ends[1]);
-		exit(read(ends[0], &byte, 1) == 1 ? EXIT_SUCCESS : EXIT_FAILURE);
+		exit(wait_for_child(pid, ends[0]));
 	}
 	close(ends[0]);
+	return ends[1];
+}
+
+/* Away from the terminal, when nothing more is to be said there. */
+static void
+leave_terminal(void)
+{
 	setsid();
 	(void)!chdir("/");
 	int null = open("/dev/null", O_RDWR);
@@ -191,7 +215,6 @@ daemonise(void)
 		if (null > 2)
 			close(null);
 	}
-	return ends[1];
 }
 
 int
@@ -201,6 +224,12 @@ main(int argc, char **argv)
 	struct master_start start = { .ready_fd = -1 };
 
 	parse_options(&o, argc, argv);
+	if (!o.foreground && !o.test_only)
+		start.ready_fd = become_child();
+	if (!o.foreground && o.config_dir != NULL) { /* leave_terminal() goes elsewhere */
+		char *full = realpath(o.config_dir, NULL);
+		o.config_dir = full != NULL ? full : o.config_dir;
+	}
 	start.snap = load(&o);
 	if (o.test_only) {
 		snapshot_free(&start.snap);
@@ -210,7 +239,7 @@ main(int argc, char **argv)
 	if (!master_open_log(start.snap, o.foreground))
 		return EX_CONFIG;
 	if (!o.foreground)
-		start.ready_fd = daemonise();
+		leave_terminal();
 	start.config_dir = o.config_dir;
 	start.overrides = o.overrides;
 	start.override_count = o.override_count;

@@ -555,6 +555,31 @@ dane_body()
 	atf_check -s exit:78 -e match:"$work/chain.pem: no PEM data" "$build/gatehousectl" -c conf tlsa
 }
 
+system_case daemon
+daemon_body()
+{
+	setup
+	pair ec ec
+	gatehouse_config <<-END
+	postscreen_tls_security_level = may
+	smtpd_tls_chain_files = $work/ec.pem
+	gatehouse_log = $work/log/gatehouse
+	postscreen_pipelining_enable = yes
+	END
+	# Without -f the command ends when the workers serve, the keys with them; what it is called from need not stay.
+	ASAN_OPTIONS=$asan_options:detect_leaks=0 atf_check timeout 20 "$build/gatehouse" -c conf
+	master=$(sed -n 's/.*gatehouse.\([0-9]*\).: ready: .*/\1/p' log/gatehouse)
+	echo "$master gatehouse" >>pids
+	atf_check -o ignore talk -s 127.1.2.3 "$addr:2525" 220- 220 '> EHLO x' 250 '> STARTTLS' 220 tls '> EHLO x' 250 '> QUIT' 221 eof
+	atf_check -o match:'2 workers serve' env ASAN_OPTIONS=$asan_options:detect_leaks=0 "$build/gatehousectl" -c "$work/conf" reload
+	atf_check kill "$master"
+	wait_for 10 stopped "$master" || atf_fail "does not stop"
+	! grep -E 'ERROR: AddressSanitizer|runtime error:' log/gatehouse || atf_fail "gatehouse broke"
+	echo 'postscreen_greet_wait = long' >>conf/main.cf
+	ASAN_OPTIONS=$asan_options:detect_leaks=0 atf_check -s exit:78 -e match:'main.cf:[0-9]+: parameter postscreen_greet_wait' \
+	    timeout 20 "$build/gatehouse" -c conf
+}
+
 atf_init_test_cases()
 {
 	atf_add_test_case versions
@@ -572,4 +597,5 @@ atf_init_test_cases()
 	atf_add_test_case watchdog
 	atf_add_test_case complaints
 	atf_add_test_case dane
+	atf_add_test_case daemon
 }
