@@ -505,7 +505,7 @@ sum_reasons(const struct view *v, struct reason_sum out[REASONS])
 static void
 put_reasons(const struct view *v, struct buf *b)
 {
-	struct reason_sum sums[REASONS];
+	struct reason_sum sums[REASONS] = { { 0 } };
 	size_t n = sum_reasons(v, sums);
 
 	buf_puts(b, "<section class=\"card narrow\"><h2>Why not, since the start</h2>");
