@@ -70,7 +70,7 @@ become_tlsproxy(const struct seat *seat)
 		.tickets = tlscare_tickets(g->at->care),
 		.channels = &g->tls_channel[1],
 		.channel_count = 1,
-		.user = g->snap->user,
+		.user = g->snap->tls_user,
 		.session_limit = tls_sessions(g->snap) };
 
 	loop_abandon(&g->at->loop);

@@ -78,17 +78,25 @@ load_listeners(struct loading *l)
 		    "gatehouse_listen is empty: write at least one ADDRESS:PORT");
 }
 
-static void
-load_user(struct loading *l)
+static const char *
+load_user(struct loading *l, enum param param)
 {
-	const char *user = rules_text(l->snap->rules, P_gatehouse_user);
+	const char *user = rules_text(l->snap->rules, param);
 
-	l->snap->user = user;
 	if (geteuid() == 0 && getpwnam(user) == NULL)
-		complain(l, P_gatehouse_user,
-		    "gatehouse_user: there is no user \"%s\": create it (useradd --system %s) or "
-		    "name another",
-		    user, user);
+		complain(l, param,
+		    "%s: there is no user \"%s\": create it (useradd --system %s) or name another",
+		    param_rows[param].name, user, user);
+	return user;
+}
+
+static void
+load_users(struct loading *l)
+{
+	l->snap->user = load_user(l, P_gatehouse_user);
+	l->snap->tls_user = l->snap->user;
+	if (geteuid() == 0 && rules_is_set(l->snap->rules, P_gatehouse_tls_user))
+		l->snap->tls_user = load_user(l, P_gatehouse_tls_user);
 }
 
 static void
@@ -217,7 +225,7 @@ snapshot_load(
 	load_numbers(&l);
 	load_listeners(&l);
 	backend_load(&snap->backend, snap->rules, diag);
-	load_user(&l);
+	load_users(&l);
 	load_continuation(&l);
 	load_store(&l);
 	snap->sites = dnsbl_sites_load(snap->rules, diag);

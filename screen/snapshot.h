@@ -44,6 +44,7 @@ struct snapshot {
 	bool continues; /* gatehouse_after_deep_tests = continue */
 
 	const char *user;       /* whom the workers become */
+	const char *tls_user;   /* and the tlsproxy processes */
 	const char *store_path; /* the LMDB environment; null: no memory */
 	char *store_path_owned;
 

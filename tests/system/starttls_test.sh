@@ -139,8 +139,10 @@ pool_dies_body()
 {
 	setup
 	pair ec ec
-	gate
+	gate 'gatehouse_tls_user = daemon'
 	secure 127.1.9.11
+	# The keys may belong to a user of their own.
+	atf_check_equal "$(tls_process)" "$(pgrep -u daemon -P "$(pid_of gatehouse)")"
 	# A session in plaintext is under way all the while; so is one under TLS, which is lost.
 	talk -s 127.1.9.12 -w 20000 "$addr:2525" 220 '> EHLO b' 250 'sleep 4' '> NOOP' 250 '> QUIT' 221 eof >plain 2>&1 &
 	plain=$!
