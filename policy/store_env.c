@@ -16,7 +16,6 @@
 
 #define READERS_MAX 512
 #define LOCKS_SIZE (READERS_MAX * 64 + 4096) /* at least what LMDB makes of READERS_MAX */
-#define MAP_START ((size_t)1 << 20)
 #define MAP_MAX ((size_t)64 << 30)
 #define EXAMINE_LIMIT_S 10
 #define PATH_ROOM 4096
@@ -60,8 +59,7 @@ set_up(MDB_env *env, const char *path, unsigned flags)
 {
 	int code = mdb_env_set_maxreaders(env, READERS_MAX);
 
-	if (code == 0)
-		code = mdb_env_set_mapsize(env, MAP_START);
+	/* The map is as big as the file says: LMDB begins with a megabyte. */
 	/* A power failure may undo the last commit, never more; that is worth half the waiting. */
 	if (code == 0)
 		code = mdb_env_open(env, path, flags | MDB_NOTLS | MDB_NOMETASYNC, 0600);
@@ -96,7 +94,7 @@ open_database(struct store_env *e)
 
 	if (code != 0)
 		return code;
-	code = mdb_txn_begin(e->env, NULL, MDB_RDONLY, &txn);
+	code = store_begin(e, MDB_RDONLY, &txn); /* the writer may have grown it since */
 	if (code == 0) {
 		code = mdb_dbi_open(txn, NULL, 0, &e->dbi);
 		mdb_txn_abort(txn);

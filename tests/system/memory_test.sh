@@ -106,12 +106,12 @@ killed_while_writing_body()
 		3) pids=$(pgrep -P "$(pid_of gatehouse)") ;;
 		esac
 		kill -9 $pids 2>/dev/null
-		ctl cache export >before
+		ctl cache export >before || atf_fail "round $round: no export beside the daemon"
 		pids="$(pgrep -P "$(pid_of gatehouse)") $(pid_of gatehouse)"
 		kill -9 "$(pid_of gatehouse)"
 		wait_for 10 all_stopped $pids || atf_fail "round $round: children of a dead master are still there"
 		wait $import || true
-		ctl cache export >after
+		ctl cache export >after || atf_fail "round $round: no export"
 		check_records "$round"
 	done
 	! grep -hE 'was damaged|AddressSanitizer|runtime error' log/gatehouse || atf_fail "damaged"
@@ -136,7 +136,7 @@ records() # ROUND
 
 check_records() # ROUND
 {
-	awk -F'[\t.;]' -v round="$1" '
+	awk -F'[\t.;]' '
 	NF != 9 { print "half a record: " $0; bad = 1; next }
 	$1 == 10 {
 		t = 2000000000 + $2 * 65536 + $3 * 256 + $4
@@ -146,11 +146,12 @@ check_records() # ROUND
 	{ after[$1 "." $2 "." $3 "." $4] = $7 }
 	END {
 		for (a in before) {
-			if (!(a in after)) { print "lost: " a; bad = 1 }
-			else if (after[a] < before[a]) { print "set back: " a; bad = 1 }
+			if (!(a in after)) { lost = a; bad++ }
+			else if (after[a] < before[a]) { lost = a; bad++ }
 		}
-		exit bad
-	}' before after || atf_fail "round $1"
+		if (bad) print bad " lost or set back, as " lost
+		exit bad > 0
+	}' before after || atf_fail "round $1: $(wc -l <before) records before, $(wc -l <after) after"
 }
 
 all_stopped() # PID...
