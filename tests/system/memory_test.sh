@@ -151,7 +151,7 @@ check_records() # ROUND
 		}
 		if (bad) print bad " lost or set back, as " lost
 		exit bad > 0
-	}' before after || atf_fail "round $1: $(wc -l <before) records before, $(wc -l <after) after"
+	}' before after || atf_fail "round $1: $(wc -l <before) records before, $(wc -l <after) after; $(tail -n 1 log/gatehouse)"
 }
 
 all_stopped() # PID...
