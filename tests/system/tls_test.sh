@@ -568,6 +568,7 @@ daemon_body()
 	END
 	# Without -f the command ends when the workers serve, the keys with them; what it is called from need not stay.
 	ASAN_OPTIONS=$asan_options:detect_leaks=0 atf_check timeout 20 "$build/gatehouse" -c conf
+	wait_line log/gatehouse ': ready: '
 	master=$(sed -n 's/.*gatehouse.\([0-9]*\).: ready: .*/\1/p' log/gatehouse)
 	echo "$master gatehouse" >>pids
 	atf_check -o ignore talk -s 127.1.2.3 "$addr:2525" 220- 220 '> EHLO x' 250 '> STARTTLS' 220 tls '> EHLO x' 250 '> QUIT' 221 eof
