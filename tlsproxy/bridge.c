@@ -13,7 +13,7 @@
 #include "tlsproxy/crypto.h"
 
 #define LOG_PROGRAM "tlsproxy"
-#define CLOSE_US (10 * 1000000) /* for the client's close_notify, where it is waited for */
+#define CLOSE_US (10 * INT64_C(1000000)) /* for the client's close_notify, where it is waited for */
 #define ROUNDS 8		/* pieces carried in one direction in one turn */
 
 /* What could not be written yet. */
