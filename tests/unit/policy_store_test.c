@@ -691,6 +691,31 @@ committed(struct store_reader *r, uint32_t from)
 	}
 }
 
+/* It may grow between being opened and being read. */
+ATF_TC_WITHOUT_HEAD(a_growing_store_can_be_opened);
+ATF_TC_BODY(a_growing_store_can_be_opened, tc)
+{
+	char text[200];
+	struct record out;
+	struct addr a = client(0);
+
+	house_close(house_open(0));
+	pid_t pid = fork();
+	if (pid == 0)
+		write_until_killed(0);
+	for (int64_t until_us = clock_now_us() + 1500000; clock_now_us() < until_us;) {
+		struct buf err = BUF(text);
+		struct store_tool *t = store_tool_open(STORE, NULL, false, &err);
+		ATF_CHECK_MSG(t != NULL, "%s", text);
+		if (t == NULL)
+			break;
+		ATF_CHECK(store_tool_get(t, &a, &out) != STORE_ERROR);
+		store_tool_free(&t);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
 ATF_TC_WITHOUT_HEAD(nothing_committed_is_lost_to_kill_9);
 ATF_TC_BODY(nothing_committed_is_lost_to_kill_9, tc)
 {
@@ -741,6 +766,7 @@ ATF_TP_ADD_TCS(tp)
 	ATF_TP_ADD_TC(tp, dead_readers_are_cleared);
 	ATF_TP_ADD_TC(tp, a_worker_may_send_rubbish_and_die);
 	ATF_TP_ADD_TC(tp, a_stuck_writer_does_not_hold_up_a_worker);
+	ATF_TP_ADD_TC(tp, a_growing_store_can_be_opened);
 	ATF_TP_ADD_TC(tp, nothing_committed_is_lost_to_kill_9);
 	return atf_no_error();
 }
