@@ -83,7 +83,7 @@ struct dnsbl_score {
 };
 
 /*
- * Pure: the score of these answers, in order of arrival (reference §4.5, §4.6). begin: answers is the
+ * Pure: the score of these answers, in order of arrival. begin: answers is the
  * caller's array of dnsbl_domain_count(), made all pending. Then for each answer: fill in state, ip, count and
  * ttl; judge; add, once. What allow lists take off together is bounded by gatehouse_dnsbl_allow_cap.
  */

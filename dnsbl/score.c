@@ -4,7 +4,7 @@
 #include "dnsbl/signals.h"
 #include "dnsbl/sites.h"
 
-/* Reference §4.6: the lower one wins, and any new value wins over "unknown". */
+/* As postscreen does: the lower one wins, and any new value wins over "unknown". */
 static int64_t
 merge_ttl(int64_t old, int64_t ttl)
 {

@@ -37,7 +37,7 @@ struct policy_rules {
 	uint8_t shadow; /* CHECK_BITs */
 	bool shadow_denylist, shadow_veto;
 	int64_t ttl_s[CHECKS];        /* CHECK_DNSBL: unused, the answer brings its own */
-	int64_t ignored_ttl_s;        /* reference psc_min_ttl */
+	int64_t ignored_ttl_s;        /* the least of ttl_s: an ignored failure is not looked for again so long */
 	int64_t retention_s;
 	int threshold;                /* fail at score >= this */
 	int allow_threshold;          /* negative: skip the other checks at score <= this */
@@ -45,9 +45,7 @@ struct policy_rules {
 /* dnsbl_domains: dnsbl_domain_count(), the only fact needed from the sister room. */
 void policy_rules_load(struct policy_rules *out, const struct rules *, size_t dnsbl_domains, struct diag *);
 
-/*
- * The allowlist record (reference §5.1): when the pass of each check expires.
- */
+/* The allowlist record: when the pass of each check expires. */
 #define STAMP_INVALID (-1) /* in memory only: not yet evaluated */
 #define STAMP_NEW 0        /* enabled and never passed */
 #define STAMP_DISABLED 1   /* never passed; the check was off, or failed in this session */
@@ -65,12 +63,12 @@ void record_format(const struct record *, uint8_t enabled, struct buf *out);
  */
 bool record_keep(const struct record *, const struct policy_rules *, int64_t now_s);
 
-/* The access list (postscreen_access_list, reference §6.1). */
+/* The access list (postscreen_access_list). */
 enum access_result { ACCESS_DUNNO, ACCESS_PERMIT, ACCESS_REJECT };
 struct access_list;
 struct access_list *access_list_load(const struct rules *, struct diag *);
 void access_list_free(struct access_list **);
-/* Fails open: errors are logged as reference §6.1 words them and mean DUNNO. */
+/* Fails open: errors are logged in postscreen's words and mean DUNNO. */
 enum access_result access_list_find(const struct access_list *, const struct addr *client);
 /* mynetworks; borrowed. */
 const struct match_list *access_list_mynetworks(const struct access_list *);
@@ -104,7 +102,7 @@ enum step screening_would(const struct screening *);
 enum step screening_deny(struct screening *, const struct policy_rules *);
 
 /*
- * Which checks are due. Reference §5.2: `stored` is the store's record, or null; `others` says that
+ * Which checks are due, by the rules of postscreen(8): `stored` is the store's record, or null; `others` says that
  * further sessions of this client are open: then the stamps they share decide, if one of them has
  * evaluated any (record_clear() them at the client's birth). Call after screening_deny(), before
  * screening_veto(). Fills stamps and todo. True if the store's record leaves nothing due: PASS OLD.

@@ -124,7 +124,7 @@ screening_pregreet(struct screening *s, const struct policy_rules *rules)
 	return action;
 }
 
-/* Reference §1.5.4. A failure still pending counts, even one to be ignored. */
+/* postscreen_dnsbl_allowlist_threshold. A failure still pending counts, even one to be ignored. */
 static bool
 listed_as_good(const struct screening *s, const struct policy_rules *rules)
 {

@@ -1,5 +1,5 @@
 /*
- * rules/expand.h: $name and its conditional forms in parameter values (reference §10.0).
+ * rules/expand.h: $name and its conditional forms in parameter values (postconf(5)).
  *
  *	$name  ${name}  $(name)  $$
  *	${name?text} ${name?{text}} ${name?{text}:{text}} ${name:{text}}

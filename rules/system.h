@@ -1,5 +1,5 @@
 /*
- * rules/system.h: defaults that are found out from the machine (reference §10.3).
+ * rules/system.h: defaults that are found out from the machine.
  */
 #ifndef RULES_SYSTEM_H
 #define RULES_SYSTEM_H

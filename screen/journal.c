@@ -1,4 +1,4 @@
-/* The session record: one JSON object a line (interfaces.md, Logs), for people who measure. */
+/* The session record: one JSON object a line (gatehouse(8), LOG), for people who measure. */
 #include "config.h"
 
 #include <errno.h>

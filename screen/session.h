@@ -68,7 +68,7 @@ enum event_id {
 	EVENTS
 };
 
-/* Why a session ended, for its record and the metrics (interfaces.md: verdict). */
+/* Why a session ended, for its record and the metrics (the member "verdict"). */
 enum verdict {
 	V_NONE,
 	V_PASS_OLD,

@@ -94,7 +94,7 @@ check_room(struct session *s)
 enum state
 door_enter(struct session *s)
 {
-	/* The order is part of the contract (reference of postscreen: limits before lists). */
+	/* The order is postscreen's, which its log shows: limits before lists. */
 	static state_fn *const steps[] = { check_limits, check_access, check_memory, check_origin,
 		check_room };
 	enum state next = S_STAY;

@@ -167,7 +167,7 @@ stands_alone_head()
 stands_alone_body()
 {
 	# Spelt so that these lines do not find themselves.
-	(cd "$top" && tree | xargs grep -HnIE '[.][.]/(shar[e]d|referenc[e])/|shar[e]d/(desig[n]|referenc[e]|instrument[s])' ; \
+	(cd "$top" && tree | xargs grep -HnIE '[.][.]/(shar[e]d|referenc[e])/|shar[e]d/(desig[n]|referenc[e]|instrument[s])|[Rr]eferenc[e] §|interface[s][.]md' ; \
 	cd "$top" && tree | xargs grep -HnIiE 'https?:/[/](deb|security|ftp|registry|files|index|static|proxy|pypi|npm)[.]') \
 	    >breaches
 	verdict "foreign places"

@@ -1,4 +1,4 @@
-/* Reply filters: what they match, and the exact words about a bad one (reference §4.1). */
+/* Reply filters: what they match, and the exact words about a bad one. */
 #include "config.h"
 
 #include <atf-c.h>

@@ -68,7 +68,6 @@ ATF_TC_WITHOUT_HEAD(vectors);
 ATF_TC_BODY(vectors, tc)
 {
 	static const struct vector cases[] = {
-		/* reference §12.2 */
 		{ VECTORS, { "a.example 300 127.0.0.2" }, 2, "a.example", 300 },
 		{ VECTORS, { "b.example 300 127.0.0.2 127.0.0.10" }, 2, "b.example", 300 },
 		{ VECTORS, { "b.example 300 127.0.0.11" }, 0, NULL, 300 },

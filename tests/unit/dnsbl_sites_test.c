@@ -1,4 +1,4 @@
-/* The site list: grammar, grouping, options, dead zones, secrets, servers (reference §4.1, §4.2). */
+/* The site list: grammar, grouping, options, dead zones, secrets, servers. */
 #include "config.h"
 
 #include <atf-c.h>

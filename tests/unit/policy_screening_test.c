@@ -90,7 +90,7 @@ conclude(struct world *w)
 			    i_, (long long)(w).stamps.expires_at[i_]);                             \
 	} while (0)
 
-/* Reference §12.4. */
+/* Records as found in a postscreen cache. */
 ATF_TC_WITHOUT_HEAD(records_decide_what_is_due);
 ATF_TC_BODY(records_decide_what_is_due, tc)
 {
@@ -132,7 +132,7 @@ ATF_TC_BODY(only_enabled_checks_are_due_but_all_stamps_make_new, tc)
 	ATF_CHECK(begin(&known, "1;1;1;1;1"));
 }
 
-/* Reference §5.2, row by row. */
+/* Where the stamps come from, row by row. */
 ATF_TC_WITHOUT_HEAD(stamps_come_from_store_sisters_or_nowhere);
 ATF_TC_BODY(stamps_come_from_store_sisters_or_nowhere, tc)
 {
@@ -210,7 +210,7 @@ ATF_TC_BODY(another_host_may_know_the_client, tc)
 	ATF_CHECK_EQ(wait_over(&w), STEP_TALK);
 }
 
-/* Reference §1.7, first row. */
+/* What each action of the deny list does. */
 ATF_TC_WITHOUT_HEAD(deny_list_actions);
 ATF_TC_BODY(deny_list_actions, tc)
 {
@@ -241,7 +241,7 @@ ATF_TC_BODY(deny_list_actions, tc)
 	}
 }
 
-/* Reference §1.5.5: may the pause end before its time? */
+/* May the pause end before its time? */
 ATF_TC_WITHOUT_HEAD(who_ends_the_pause_early);
 ATF_TC_BODY(who_ends_the_pause_early, tc)
 {
@@ -280,7 +280,7 @@ ATF_TC_BODY(who_ends_the_pause_early, tc)
 	ATF_CHECK_MSG(screening_early_done(&w.s), "nothing early is due");
 }
 
-/* Reference §1.5.4: when the DNS allowlist rule applies. */
+/* When the DNS allowlist rule applies. */
 ATF_TC_WITHOUT_HEAD(dns_allowlist_conditions);
 ATF_TC_BODY(dns_allowlist_conditions, tc)
 {
@@ -336,7 +336,7 @@ ATF_TC_BODY(dns_allowlist_effect, tc)
 	ATF_CHECK_EQ(conclude(&w).pass, PASS_OLD);
 }
 
-/* Reference §1.7 and §1.8, the early checks. */
+/* What each action of the early checks does. */
 ATF_TC_WITHOUT_HEAD(pregreet_actions);
 ATF_TC_BODY(pregreet_actions, tc)
 {
@@ -403,7 +403,7 @@ ATF_TC_BODY(dnsbl_actions, tc)
 	}
 }
 
-/* Reference §1.7, the deep checks, and "what is cached". */
+/* What each action of the deep checks does, and what is remembered of it. */
 ATF_TC_WITHOUT_HEAD(deep_actions);
 ATF_TC_BODY(deep_actions, tc)
 {

@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 
 /*
- * What reference §10 says of each parameter: default as expanded on a host called mx.example.org,
+ * What postconf(5) says of each parameter: default as expanded on a host called mx.example.org,
  * least value, value under stress. Rows are written down here a second time on purpose.
  */
 static const struct {
@@ -132,7 +132,7 @@ ATF_TC_BODY(defaults_are_the_documented_ones, tc)
 	diag_free(&diag);
 }
 
-/* The mirrored names of reference §10.2 and §10.4 all exist and follow smtpd_tls_X. */
+/* The mirrored names (tlsproxy_tls_X, postscreen_tls_X) all exist and follow smtpd_tls_X. */
 ATF_TC_WITHOUT_HEAD(mirrors_follow_the_server);
 ATF_TC_BODY(mirrors_follow_the_server, tc)
 {
