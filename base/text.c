@@ -325,3 +325,13 @@ buf_json(struct buf *b, struct span s)
 		i += n > 0 ? n : 1;
 	}
 }
+
+void
+buf_json_member(struct buf *b, const char *name, struct span value)
+{
+	if (b->len > 0 && b->p[b->len - 1] != '{' && b->p[b->len - 1] != ',')
+		buf_putc(b, ',');
+	buf_printf(b, "\"%s\":\"", name);
+	buf_json(b, value);
+	buf_putc(b, '"');
+}

@@ -64,6 +64,8 @@ void buf_printable(struct buf *, struct span);
 
 /* The inside of a JSON string (no quotes): RFC 8259 escapes, U+FFFD for bytes that are not UTF-8. */
 void buf_json(struct buf *, struct span);
+/* "name":"value" of an object: a comma before it unless it is the first, or one stands there. The name is our own. */
+void buf_json_member(struct buf *, const char *name, struct span value);
 
 /* RFC 3629, shortest form, no surrogates. */
 bool span_is_utf8(struct span);

@@ -430,14 +430,6 @@ engine_read(struct session *s)
 }
 
 static void
-journal_text(struct buf *out, const char *name, struct span text)
-{
-	buf_printf(out, ",\"%s\":\"", name);
-	buf_json(out, text);
-	buf_putc(out, '"');
-}
-
-static void
 journal_rcpts(const struct engine *e, struct buf *out)
 {
 	buf_puts(out, ",\"rcpts\":[");
@@ -471,7 +463,7 @@ engine_journal(const struct session *s, struct buf *out)
 	}
 	journal_tls(s, e, out);
 	struct span words = engine_helo(e);
-	journal_text(out, "helo", verb_argument(&words));
-	journal_text(out, "mail", engine_mail(e));
+	buf_json_member(out, "helo", verb_argument(&words));
+	buf_json_member(out, "mail", engine_mail(e));
 	journal_rcpts(e, out);
 }

@@ -73,14 +73,6 @@ verdict_word(enum verdict v)
 }
 
 static void
-put_string(struct buf *b, const char *name, struct span value)
-{
-	buf_printf(b, ",\"%s\":\"", name);
-	buf_json(b, value);
-	buf_putc(b, '"');
-}
-
-static void
 put_time(struct buf *b)
 {
 	struct timespec now;
@@ -99,7 +91,7 @@ put_ends(struct buf *b, const struct session *s)
 	char addr[ADDR_TEXT_SIZE];
 
 	buf_printf(b, ",\"id\":\"%016llx\"", (unsigned long long)s->id);
-	put_string(b, "client", span_of(addr_format(&s->peer.addr, addr)));
+	buf_json_member(b, "client", span_of(addr_format(&s->peer.addr, addr)));
 	buf_printf(b, ",\"port\":%u,\"server\":\"%s\",\"worker\":%u", s->peer.port,
 	    addr_format(&s->local.addr, addr), s->worker->number);
 }
@@ -114,7 +106,7 @@ put_origin(struct buf *b, const struct session *s)
 	uint32_t asn;
 
 	if (dnsbl_country(sites, &s->peer.addr, country))
-		put_string(b, "country", span_of(country));
+		buf_json_member(b, "country", span_of(country));
 	else
 		buf_puts(b, ",\"country\":null");
 	if (dnsbl_asn(sites, &s->peer.addr, &asn))
@@ -122,7 +114,7 @@ put_origin(struct buf *b, const struct session *s)
 	else
 		buf_puts(b, ",\"asn\":null");
 	if (ptr != NULL)
-		put_string(b, "ptr", span_of(ptr));
+		buf_json_member(b, "ptr", span_of(ptr));
 	else
 		buf_puts(b, ",\"ptr\":null");
 }
@@ -154,7 +146,7 @@ put_error(struct buf *b, const struct dnsbl_answer *a)
 	if (a->state == DNSBL_PENDING)
 		buf_puts(b, ",\"error\":\"pending\"");
 	else if (a->error != NULL)
-		put_string(b, "error", span_of(a->error));
+		buf_json_member(b, "error", span_of(a->error));
 	else
 		buf_puts(b, ",\"error\":null");
 }
@@ -243,10 +235,10 @@ journal_session(struct session *s, int64_t now_us)
 	put_facts(&b, s);
 	put_score(&b, s);
 	engine_journal(s, &b);
-	put_string(&b, "verdict", span_of(verdict_words[s->verdict]));
-	put_string(&b, "reason", span_of(reason_word(session_reason(s))));
+	buf_json_member(&b, "verdict", span_of(verdict_words[s->verdict]));
+	buf_json_member(&b, "reason", span_of(reason_word(session_reason(s))));
 	put_shadow(&b, s);
-	put_string(&b, "handoff", span_of(s->handed ? s->worker->snap->backend.name : ""));
+	buf_json_member(&b, "handoff", span_of(s->handed ? s->worker->snap->backend.name : ""));
 	buf_printf(&b, ",\"wait_ms\":%lld,\"total_ms\":%lld}", (long long)(s->wait_us / 1000),
 	    (long long)((now_us - s->born_us) / 1000));
 	if (b.cut) { /* dozens of lists with long names and many answers each */

@@ -103,14 +103,6 @@ row_tame(struct session_row *r)
 	r->helo[sizeof r->helo - 1] = '\0';
 }
 
-static void
-put_text(struct buf *b, const char *name, const char *value)
-{
-	buf_printf(b, ",\"%s\":\"", name);
-	buf_json(b, span_of(value));
-	buf_putc(b, '"');
-}
-
 void
 row_json(const struct session_row *r, struct buf *b)
 {
@@ -118,16 +110,16 @@ row_json(const struct session_row *r, struct buf *b)
 
 	buf_printf(b, "{\"id\":\"%016llx\",\"born\":%lld.%03lld", (unsigned long long)r->id,
 	    (long long)(r->wall_ms / 1000), (long long)(r->wall_ms % 1000));
-	put_text(b, "client", addr_format(&r->client.addr, addr));
+	buf_json_member(b, "client", span_of(addr_format(&r->client.addr, addr)));
 	buf_printf(b, ",\"port\":%u", r->client.port);
-	put_text(b, "server", addr_format(&r->server.addr, addr));
-	put_text(b, r->ended ? "verdict" : "state", row_word(r));
-	put_text(b, "reason", reason_word((enum reason)r->reason));
-	put_text(b, "shadow", reason_word((enum reason)r->would));
+	buf_json_member(b, "server", span_of(addr_format(&r->server.addr, addr)));
+	buf_json_member(b, r->ended ? "verdict" : "state", span_of(row_word(r)));
+	buf_json_member(b, "reason", span_of(reason_word((enum reason)r->reason)));
+	buf_json_member(b, "shadow", span_of(reason_word((enum reason)r->would)));
 	if (r->scored)
 		buf_printf(b, ",\"score\":%d", r->score);
-	put_text(b, "list", r->list);
-	put_text(b, "helo", r->helo);
+	buf_json_member(b, "list", span_of(r->list));
+	buf_json_member(b, "helo", span_of(r->helo));
 	buf_printf(b, ",\"known\":%s,\"tls\":%s,\"handed\":%s,\"wait_ms\":%u,\"total_ms\":%u}",
 	    r->known ? "true" : "false", r->tls ? "true" : "false", r->handed ? "true" : "false",
 	    r->wait_ms, r->total_ms);

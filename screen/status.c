@@ -126,14 +126,6 @@ put_ms(struct buf *b, int64_t us)
  * JSON.
  */
 static void
-json_text(struct buf *b, const char *name, const char *value)
-{
-	buf_printf(b, "\"%s\":\"", name);
-	buf_json(b, span_of(value));
-	buf_putc(b, '"');
-}
-
-static void
 json_workers(const struct view *v, struct buf *b)
 {
 	buf_puts(b, ",\"workers\":[");
@@ -180,7 +172,7 @@ json_shadow(const struct view *v, struct buf *b)
 	bool first = true;
 
 	buf_puts(b, ",\"shadow\":{");
-	json_text(b, "setting", shadow_text(v));
+	buf_json_member(b, "setting", span_of(shadow_text(v)));
 	buf_printf(b, ",\"on\":%s,\"would_refuse\":{", is_shadowed(v) ? "true" : "false");
 	for (unsigned i = 0; i < REASONS; i++) {
 		if (cell(v, CELL_WOULD + i) == 0)
@@ -219,7 +211,7 @@ json_list(const struct view *v, unsigned i, struct buf *b)
 	const char *why, *state = list_state(v, i, &why);
 
 	buf_putc(b, '{');
-	json_text(b, "list", v->totals.lists[i]);
+	buf_json_member(b, "list", span_of(v->totals.lists[i]));
 	buf_printf(b, ",\"state\":\"%s\",\"why\":\"%s\"", state, why);
 	for (unsigned k = 0; k < LIST_RESULTS; k++)
 		buf_printf(b, ",\"%s\":%llu", words[k],
@@ -284,14 +276,13 @@ json_memory(const struct view *v, struct buf *b)
 	buf_printf(b, ",\"memory\":{\"known\":%llu,\"unknown\":%llu", (ull)cell(v, CELL_MEMORY + 1),
 	    (ull)cell(v, CELL_MEMORY));
 	if (keeper.path != NULL) {
-		buf_putc(b, ',');
-		json_text(b, "store", keeper.path);
+		buf_json_member(b, "store", span_of(keeper.path));
 		buf_printf(b, ",\"works\":%s,\"writer\":%ld,\"writer_deaths\":%u",
 		    keeper.works ? "true" : "false", (long)keeper.pid, keeper.deaths);
 	}
 	if (*server != '\0') {
 		buf_puts(b, ",\"share\":{");
-		json_text(b, "server", server);
+		buf_json_member(b, "server", span_of(server));
 		buf_printf(b, ",\"connected\":%llu,\"workers\":%u", (ull)cell(v, CELL_SHARE_UP),
 		    view_screens(v));
 		for (unsigned i = 0; i < SHARE_OPS; i++)
@@ -311,10 +302,8 @@ status_json(const struct view *v, struct buf *b)
 	    PACKAGE_VERSION, phase_word(v), (long long)c->started_s,
 	    (long long)((v->now_us - c->started_us) / 1000000));
 	if (v->snap != NULL) {
-		buf_putc(b, ',');
-		json_text(b, "host", v->snap->myhostname);
-		buf_putc(b, ',');
-		json_text(b, "backend", v->snap->backend.name);
+		buf_json_member(b, "host", span_of(v->snap->myhostname));
+		buf_json_member(b, "backend", span_of(v->snap->backend.name));
 		buf_printf(b, ",\"sessions_limit\":%zu", v->snap->sessions_max);
 	}
 	buf_printf(b,

@@ -139,6 +139,13 @@ ATF_TC_BODY(escapes, tc)
 	b = BUF(out);
 	buf_json(&b, SPAN("\"\\\n\x01 \xc3\xa9 \xff \xed\xa0"));
 	ATF_CHECK_STREQ(out, "\\\"\\\\\\n\\u0001 \xc3\xa9 \xef\xbf\xbd \xef\xbf\xbd\xef\xbf\xbd");
+	b = BUF(out);
+	buf_putc(&b, '{');
+	buf_json_member(&b, "a", SPAN("x\""));
+	buf_json_member(&b, "b", SPAN("{"));
+	buf_puts(&b, ",");
+	buf_json_member(&b, "c", SPAN(""));
+	ATF_CHECK_STREQ(out, "{\"a\":\"x\\\"\",\"b\":\"{\",\"c\":\"\"");
 	ATF_CHECK(span_is_utf8(SPAN("\xf0\x9f\x98\x80")));
 	ATF_CHECK(!span_is_utf8(SPAN("\xc0\xaf")));
 	ATF_CHECK(!span_is_utf8(SPAN("\xf4\x90\x80\x80")));
