@@ -112,9 +112,9 @@ generation_new(struct workplace *at, struct snapshot *snap)
 	if (tls > 0 && !open_tls_channel(g))
 		tls = 0;
 	for (unsigned i = 0; i < snap->workers; i++)
-		seat_init(&g->seats[g->seat_count++], g, false, i);
+		seat_init(&g->seats[g->seat_count++], g, SEAT_SCREEN, i);
 	for (unsigned i = 0; i < tls; i++)
-		seat_init(&g->seats[g->seat_count++], g, true, i);
+		seat_init(&g->seats[g->seat_count++], g, SEAT_TLS, i);
 	return g;
 }
 
@@ -145,7 +145,7 @@ generation_free(struct generation *g)
 	close_tls_channel(g);
 	close_mailboxes(g);
 	for (size_t i = 0; i < g->seat_count; i++)
-		watch_stop(&g->seats[i].again);
+		restart_stop(&g->seats[i].restart);
 	watch_stop(&g->limit);
 	if (g->journal_fd >= 0)
 		close(g->journal_fd);
@@ -211,7 +211,7 @@ bury(struct seat *seat, int status)
 	at->events->lost(at->arg, g, seat->slot, status);
 	seat_empty(seat);
 	if (g->phase == GEN_SERVING)
-		seat_fill_later(seat);
+		restart_later(&seat->restart);
 	else if (g->phase == GEN_BEGUN)
 		at->events->failed(at->arg, g);
 	else if (all_gone(g))
@@ -241,7 +241,7 @@ generation_view(const struct generation *g, enum seat_role role, struct seat_vie
 		if (s->role != role || (s->pid == 0 && g->phase == GEN_DRAINING))
 			continue;
 		out[n++] = (struct seat_view){ roles[s->role], phases[g->phase], s->number, s->pid,
-			s->is_ready, s->started_us, s->channel, s->slot, g->snap };
+			s->is_ready, s->restart.started_us, s->channel, s->slot, g->snap };
 	}
 	return n;
 }

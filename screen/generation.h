@@ -16,6 +16,7 @@
 #include "screen/keeper.h"
 #include "screen/listen.h"
 #include "screen/orders.h"
+#include "screen/restart.h"
 #include "screen/shared.h"
 #include "screen/snapshot.h"
 #include "screen/tlscare.h"
@@ -57,10 +58,9 @@ struct seat {
 	pid_t pid;       /* 0: empty */
 	int channel;     /* screen/orders.h; -1: nobody to talk to */
 	struct slot *slot;
-	struct watch word, again; /* a message from the worker; the next try */
+	struct watch word; /* a message from the worker */
 	bool is_ready;
-	int64_t started_us;
-	int64_t backoff_ms;
+	struct restart restart;
 };
 
 struct generation {
@@ -92,11 +92,10 @@ bool generation_bury(struct generation *, pid_t, int status);
 void generation_free(struct generation *);
 
 /* Seats, for generation.c alone. */
-void seat_init(struct seat *, struct generation *, bool tls, unsigned number);
+void seat_init(struct seat *, struct generation *, enum seat_role, unsigned number);
 void seat_fill(struct seat *);           /* starts its process, or tries again later */
 void seat_drain(struct seat *);          /* its process takes no new clients */
 void seat_empty(struct seat *);          /* its process is gone: what it had is given back */
-void seat_fill_later(struct seat *);
 void generation_ready(struct generation *); /* one more of its seats is ready */
 
 /* One seat, for who looks on (screen/console.h). Borrowed until the next turn of the loop. */

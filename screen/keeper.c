@@ -15,13 +15,11 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "screen/keeper.h"
+#include "screen/restart.h"
 
 #define LOG_PROGRAM "gatehouse"
 #define FIRST_NEWS_MS 15000 /* a big file is examined for ten seconds */
 #define LEAVE_MS 5000	    /* for the last commit */
-#define BACKOFF_FIRST_MS 100
-#define BACKOFF_MOST_MS 30000
-#define LIVED_LONG_US (10 * INT64_C(1000000))
 #define SUSPECT_AGAIN_US (60 * INT64_C(1000000))
 #define RENEWAL_MIN_US (60 * INT64_C(1000000))
 #define RENEWAL_MAX_US (3600 * INT64_C(1000000))
@@ -37,8 +35,9 @@ struct keeper {
 	pid_t pid;	   /* 0: none */
 	int channel;	   /* its news; closing it tells it to end. -1: none, or it is to end */
 	struct watch word; /* of the channel */
-	struct watch again, kill;
-	int64_t started_us, backoff_ms, suspect_again_us;
+	struct restart restart;
+	struct watch kill;
+	int64_t suspect_again_us;
 	bool told, open, works;
 	bool sound;   /* the last keeper ended well */
 	bool doubted; /* the file: a worker fell */
@@ -210,15 +209,6 @@ on_word(int fd, short what, void *arg)
 /* Its life. */
 
 static void
-try_later(struct keeper *k)
-{
-	k->backoff_ms = k->backoff_ms == 0 ? BACKOFF_FIRST_MS : k->backoff_ms * 2;
-	if (k->backoff_ms > BACKOFF_MOST_MS)
-		k->backoff_ms = BACKOFF_MOST_MS;
-	watch_start_once(&k->again, k->backoff_ms);
-}
-
-static void
 start(struct keeper *k)
 {
 	int pair[2];
@@ -228,7 +218,7 @@ start(struct keeper *k)
 	prepare(k);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) {
 		log_error("cannot start the keeper of the allowlist: %s", strerror(errno));
-		try_later(k);
+		restart_later(&k->restart);
 		return;
 	}
 	log_flush();
@@ -240,11 +230,11 @@ start(struct keeper *k)
 		log_error("cannot start the keeper of the allowlist: fork: %s", strerror(errno));
 		k->pid = 0;
 		close(pair[0]);
-		try_later(k);
+		restart_later(&k->restart);
 		return;
 	}
 	k->channel = pair[0];
-	k->started_us = clock_now_us();
+	restart_started(&k->restart);
 	k->doubted = false;
 	watch_init(&k->word, k->loop, k->channel, WATCH_READ, on_word, k);
 	watch_start(&k->word);
@@ -274,7 +264,7 @@ on_kill(int fd, short what, void *arg)
 static void
 dismiss(struct keeper *k)
 {
-	watch_stop(&k->again);
+	restart_stop(&k->restart);
 	if (k->channel < 0)
 		return;
 	watch_stop(&k->word);
@@ -299,8 +289,7 @@ keeper_child_died(struct keeper *k, pid_t pid, int status)
 	else if (!dismissed)
 		log_warning("the keeper of the allowlist (process %ld) ended with status %d",
 		    (long)pid, WEXITSTATUS(status));
-	if (clock_now_us() - k->started_us > LIVED_LONG_US)
-		k->backoff_ms = 0;
+	restart_ended(&k->restart);
 	k->deaths += !dismissed;
 	k->sound = dismissed && k->open && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 	if (k->doubted)
@@ -308,7 +297,7 @@ keeper_child_died(struct keeper *k, pid_t pid, int status)
 	if (dismissed)
 		start(k);
 	else
-		try_later(k);
+		restart_later(&k->restart);
 	return true;
 }
 
@@ -374,7 +363,7 @@ keeper_new(struct loop *loop, const struct snapshot *snap, void (*renew)(void *a
 	k->arg = arg;
 	k->channel = -1;
 	k->renewal.span_us = RENEWAL_MIN_US;
-	watch_init_timer(&k->again, loop, on_again, k);
+	restart_init(&k->restart, loop, on_again, k);
 	watch_init_timer(&k->kill, loop, on_kill, k);
 	watch_init_timer(&k->renewal.timer, loop, on_renewal_due, k);
 	learn(k, snap);

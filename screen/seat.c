@@ -14,11 +14,6 @@
 #include "screen/worker.h"
 #include "tlsproxy/tlsproxy.h"
 
-#define BACKOFF_FIRST_MS 100
-#define BACKOFF_MOST_MS 30000
-#define LIVED_LONG_US \
-	(10 * INT64_C(1000000)) /* a process that lived this long starts a new count */
-
 /* The child's side of a fork. */
 static _Noreturn void
 become_worker(const struct seat *seat, int channel, int store_fd)
@@ -80,15 +75,6 @@ become_tlsproxy(const struct seat *seat)
 	_exit(status);
 }
 
-void
-seat_fill_later(struct seat *seat)
-{
-	seat->backoff_ms = seat->backoff_ms == 0 ? BACKOFF_FIRST_MS : seat->backoff_ms * 2;
-	if (seat->backoff_ms > BACKOFF_MOST_MS)
-		seat->backoff_ms = BACKOFF_MOST_MS;
-	watch_start_once(&seat->again, seat->backoff_ms);
-}
-
 /* Nobody sits down now; another try follows. */
 static void
 fail(struct seat *seat, const char *why)
@@ -99,7 +85,7 @@ fail(struct seat *seat, const char *why)
 		shared_give(seat->generation->at->shared, seat->slot);
 	seat->slot = NULL;
 	seat->pid = 0;
-	seat_fill_later(seat);
+	restart_later(&seat->restart);
 }
 
 static void
@@ -116,7 +102,7 @@ fill_tlsproxy(struct seat *seat)
 		return;
 	}
 	atomic_fetch_add(&g->at->shared->tls_processes, 1);
-	seat->started_us = clock_now_us();
+	restart_started(&seat->restart);
 	seat->is_ready = true;
 }
 
@@ -180,7 +166,7 @@ fill_screen(struct seat *seat)
 	}
 	seat->channel = pair[0];
 	seat->is_ready = false;
-	seat->started_us = clock_now_us();
+	restart_started(&seat->restart);
 	watch_init(&seat->word, at->loop, seat->channel, WATCH_READ, on_word, seat);
 	watch_start(&seat->word);
 }
@@ -217,7 +203,7 @@ seat_drain(struct seat *seat)
 {
 	static const struct order order = { .kind = ORDER_DRAIN };
 
-	watch_stop(&seat->again);
+	restart_stop(&seat->restart);
 	if (seat->channel >= 0 && !order_send(seat->channel, &order))
 		close_channel(seat); /* says the same */
 }
@@ -234,16 +220,15 @@ seat_empty(struct seat *seat)
 		atomic_fetch_sub(&shared->tls_processes, 1);
 	seat->slot = NULL;
 	seat->pid = 0;
-	if (clock_now_us() - seat->started_us > LIVED_LONG_US)
-		seat->backoff_ms = 0;
+	restart_ended(&seat->restart);
 }
 
 void
-seat_init(struct seat *seat, struct generation *g, bool tls, unsigned number)
+seat_init(struct seat *seat, struct generation *g, enum seat_role role, unsigned number)
 {
 	seat->generation = g;
-	seat->role = tls ? SEAT_TLS : SEAT_SCREEN;
+	seat->role = role;
 	seat->number = number;
 	seat->channel = -1;
-	watch_init_timer(&seat->again, g->at->loop, on_again, seat);
+	restart_init(&seat->restart, g->at->loop, on_again, seat);
 }
