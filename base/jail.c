@@ -125,12 +125,11 @@ static const int for_all[] = {
 	CALL(pipe2),
 	CALL(eventfd2),
 };
-static const int for_screen[] = {
+/* Who opens the store, to read or to write, and takes connections. */
+static const int for_store_users[] = {
 	CALL(socket),
 	CALL(bind),
 	CALL(accept4),
-	CALL(accept),
-	CALL(ioctl),
 	CALL(pread64),
 	CALL(pwrite64),
 	CALL(flock),
@@ -140,11 +139,12 @@ static const int for_screen[] = {
 	CALL(get_robust_list),
 	CALL(kill),
 };
+static const int for_screen[] = {
+	CALL(accept),
+	CALL(ioctl),
+};
 static const int for_store[] = {
-	CALL(socket),
-	CALL(bind),
 	CALL(listen),
-	CALL(accept4),
 	CALL(open),
 	CALL(openat),
 	CALL(stat),
@@ -162,22 +162,14 @@ static const int for_store[] = {
 	CALL(unlink),
 	CALL(unlinkat),
 	CALL(umask),
-	CALL(flock),
 	CALL(fallocate),
-	CALL(ftruncate),
-	CALL(pread64),
-	CALL(pwrite64),
 	CALL(pwritev),
-	CALL(msync),
-	CALL(set_robust_list),
-	CALL(get_robust_list),
 	CALL(clone),
 	CALL(clone3),
 	CALL(wait4),
 	CALL(dup2),
 	CALL(dup3),
 	CALL(close_range),
-	CALL(kill),
 };
 /* Libraries try these and can live without them. */
 static const int refused[] = {
@@ -247,6 +239,8 @@ build(scmp_filter_ctx ctx, enum jail_profile profile)
 	if (r == 0)
 		r = ADD(ctx, SCMP_ACT_ALLOW, for_sanitizers);
 #endif
+	if (r == 0 && (profile == JAIL_SCREEN || profile == JAIL_STORE))
+		r = ADD(ctx, SCMP_ACT_ALLOW, for_store_users);
 	if (r == 0 && profile == JAIL_SCREEN)
 		r = ADD(ctx, SCMP_ACT_ALLOW, for_screen);
 	if (r == 0 && profile == JAIL_STORE)
