@@ -7,14 +7,6 @@
 
 #define NETS_SHOWN 12000 /* of all pools: a network takes up to 100 bytes, twice in JSON */
 
-static size_t
-nets_each(const struct pools_board *board)
-{
-	size_t count = pools_count(board);
-
-	return NETS_SHOWN / (count > 0 ? count : 1);
-}
-
 static void
 put_net(struct buf *b, const struct pool_net *net)
 {
@@ -89,16 +81,6 @@ text_pool(const struct pool_info *info, size_t left, struct buf *b)
 		text_source(info, i, &left, b);
 }
 
-void
-pools_text(const struct pools_board *board, int64_t now_us, struct buf *b)
-{
-	for (size_t i = 0; i < pools_count(board); i++) {
-		struct pool_info *info = pools_look(board, i, now_us);
-		text_pool(info, nets_each(board), b);
-		free(info);
-	}
-}
-
 /*
  * For programs.
  */
@@ -152,8 +134,8 @@ json_pool(const struct pool_info *info, size_t max, struct buf *b)
 {
 	char key[ADDR_TEXT_SIZE];
 
-	buf_puts(b, "{\"name\":");
-	json_string(b, info->name);
+	buf_putc(b, '{');
+	buf_json_member(b, "name", span_of(info->name));
 	buf_printf(b,
 	    ",\"source\":\"%s\",\"key\":\"%s\",\"count\":%zu,\"age\":%" PRId64 ",\"next\":%" PRId64
 	    ",\"skipped\":%u,\"error\":",
@@ -173,12 +155,27 @@ json_pool(const struct pool_info *info, size_t max, struct buf *b)
 	buf_puts(b, "]}\n");
 }
 
+static void
+each_pool(const struct pools_board *board, int64_t now_us, struct buf *b,
+    void (*put)(const struct pool_info *, size_t nets_max, struct buf *))
+{
+	size_t count = pools_count(board);
+
+	for (size_t i = 0; i < count; i++) {
+		struct pool_info *info = pools_look(board, i, now_us);
+		put(info, NETS_SHOWN / count, b);
+		free(info);
+	}
+}
+
+void
+pools_text(const struct pools_board *board, int64_t now_us, struct buf *b)
+{
+	each_pool(board, now_us, b, text_pool);
+}
+
 void
 pools_json(const struct pools_board *board, int64_t now_us, struct buf *b)
 {
-	for (size_t i = 0; i < pools_count(board); i++) {
-		struct pool_info *info = pools_look(board, i, now_us);
-		json_pool(info, nets_each(board), b);
-		free(info);
-	}
+	each_pool(board, now_us, b, json_pool);
 }
