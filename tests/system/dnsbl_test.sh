@@ -313,26 +313,11 @@ system_case records_say_why
 records_say_why_body()
 {
 	setup
-	cat >unbound.conf <<-END
-	server:
-	 interface: $addr@5301
-	 access-control: 127.0.0.0/8 allow
-	 do-daemonize: no
-	 username: ""
-	 chroot: ""
-	 directory: "$work"
-	 pidfile: "$work/unbound.pid"
-	 use-syslog: no
-	 module-config: "iterator"
-	 do-ip6: no
-	 local-zone: "." static
-	 local-data: "3.0.1.127.in-addr.arpa. PTR dyn-3.client.test."
-	 local-data: "dyn-3.client.test. A 127.1.0.3"
-	 local-data: "3.0.1.127.bl.example. A 127.0.0.2"
-	remote-control:
-	 control-enable: no
+	unbound_knows "$addr" 5301 <<-END
+	3.0.1.127.in-addr.arpa. PTR dyn-3.client.test.
+	dyn-3.client.test. A 127.1.0.3
+	3.0.1.127.bl.example. A 127.0.0.2
 	END
-	start unbound unbound -d -p -c "$work/unbound.conf"
 	printf '127.1.0.3/32\n' >drop.txt
 	printf '127.1.0.0/30 country XX\n' | "$build/tests/helpers/mmdb_write" country.mmdb || atf_fail "mmdb_write"
 	printf '127.1.0.0/24 asn 64500\n' | "$build/tests/helpers/mmdb_write" asn.mmdb || atf_fail "mmdb_write"
@@ -439,28 +424,13 @@ system_case names_of_clients
 names_of_clients_body()
 {
 	setup
-	cat >unbound.conf <<-END
-	server:
-	 interface: $addr@5301
-	 access-control: 127.0.0.0/8 allow
-	 do-daemonize: no
-	 username: ""
-	 chroot: ""
-	 directory: "$work"
-	 pidfile: "$work/unbound.pid"
-	 use-syslog: no
-	 module-config: "iterator"
-	 do-ip6: no
-	 local-zone: "." static
-	 local-data: "1.100.51.198.in-addr.arpa. PTR mail.client.test."
-	 local-data: "mail.client.test. A 198.51.100.1"
-	 local-data: "2.100.51.198.in-addr.arpa. PTR mail.client.test."
-	 local-data: "3.100.51.198.in-addr.arpa. PTR dyn-3.pool.client.test."
-	 local-data: "dyn-3.pool.client.test. A 198.51.100.3"
-	remote-control:
-	 control-enable: no
+	unbound_knows "$addr" 5301 <<-END
+	1.100.51.198.in-addr.arpa. PTR mail.client.test.
+	mail.client.test. A 198.51.100.1
+	2.100.51.198.in-addr.arpa. PTR mail.client.test.
+	3.100.51.198.in-addr.arpa. PTR dyn-3.pool.client.test.
+	dyn-3.pool.client.test. A 198.51.100.3
 	END
-	start unbound unbound -d -p -c "$work/unbound.conf"
 	servers=$addr:5301
 	printf '/^dyn-/ DYNAMIC\n' >names.pcre
 	set -- "ptr:missing*1 ptr:unconfirmed*2 ptr:pcre:$work/names.pcre*4"
