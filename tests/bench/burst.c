@@ -19,10 +19,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+#include "tests/bench/crowd.h"
 
 #define EVENTS 512
 #define FIRST_DEFAULT 0x010000 /* 127.1.0.0 */
@@ -46,15 +45,6 @@ static struct {
 	double *waits_s;
 } b = { .clients = 1000, .at_once = 1000, .first = FIRST_DEFAULT, .limit_s = 60 };
 
-static double
-now_s(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
 static int
 by_value(const void *a, const void *c)
 {
@@ -75,22 +65,11 @@ finish(struct client *c, bool failed)
 static void
 start(struct client *c, unsigned number)
 {
-	struct sockaddr_in from = { .sin_family = AF_INET,
-		.sin_addr.s_addr = htonl((127u << 24) + b.first + number) };
-	struct epoll_event watch = { .events = EPOLLIN, .data.ptr = c };
-	int one = 1;
-
-	c->sock = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	c->began_s = now_s();
+	c->began_s = crowd_now_s();
 	b.open++;
-	setsockopt(c->sock, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
-	if (bind(c->sock, (struct sockaddr *)&from, sizeof from) != 0 ||
-	    (connect(c->sock, (struct sockaddr *)&b.to, sizeof b.to) != 0 &&
-		errno != EINPROGRESS) ||
-	    epoll_ctl(b.poller, EPOLL_CTL_ADD, c->sock, &watch) != 0) {
-		perror("burst");
+	c->sock = crowd_connect(&b.to, b.first + number, b.poller, c);
+	if (c->sock < 0)
 		finish(c, true);
-	}
 }
 
 static void
@@ -103,7 +82,7 @@ line_came(struct client *c, const char *line)
 	if (line[3] == '-' || c->quit || b.hold)
 		return;
 	if (line[0] == '2')
-		b.waits_s[b.greeted++] = now_s() - c->began_s;
+		b.waits_s[b.greeted++] = crowd_now_s() - c->began_s;
 	else
 		b.refused++;
 	c->quit = true;
@@ -137,11 +116,11 @@ static void
 run(void)
 {
 	struct epoll_event events[EVENTS];
-	double began_s = now_s();
+	double began_s = crowd_now_s();
 	bool told = false;
 
 	while (b.started < b.clients || b.open > 0) {
-		double since_s = now_s() - began_s;
+		double since_s = crowd_now_s() - began_s;
 		if (since_s > b.limit_s)
 			break;
 		for (int i = 0; i < 64 && b.started < b.clients && b.open < b.at_once &&
@@ -162,7 +141,7 @@ run(void)
 	}
 	qsort(b.waits_s, b.greeted, sizeof *b.waits_s, by_value);
 	printf("greeted %u refused %u failed %u seconds %.2f median_ms %.1f p99_ms %.1f\n",
-	    b.greeted, b.refused, b.failed + b.open, now_s() - began_s,
+	    b.greeted, b.refused, b.failed + b.open, crowd_now_s() - began_s,
 	    b.greeted > 0 ? b.waits_s[b.greeted / 2] * 1e3 : 0,
 	    b.greeted > 0 ? b.waits_s[b.greeted * 99 / 100] * 1e3 : 0);
 }
@@ -170,7 +149,6 @@ run(void)
 int
 main(int argc, char **argv)
 {
-	struct rlimit limit;
 	int option;
 
 	while ((option = getopt(argc, argv, "n:c:r:b:w:h")) != -1)
@@ -200,9 +178,7 @@ main(int argc, char **argv)
 		return 2;
 	b.to.sin_family = AF_INET;
 	b.to.sin_port = htons((uint16_t)strtoul(argv[optind + 1], NULL, 10));
-	getrlimit(RLIMIT_NOFILE, &limit);
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
+	crowd_descriptors();
 	b.poller = epoll_create1(0);
 	b.all = calloc(b.clients, sizeof *b.all);
 	b.waits_s = calloc(b.clients, sizeof *b.waits_s);

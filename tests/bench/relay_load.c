@@ -19,10 +19,9 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+#include "tests/bench/crowd.h"
 
 #define CHUNK (256 * 1024)
 #define EVENTS 256
@@ -188,15 +187,6 @@ static const struct {
 	{ "MAIL FROM:<a@client.example>\r\n", "250" }, { "RCPT TO:<b@example.org>\r\n", "250" } };
 #define STEPS (sizeof steps / sizeof steps[0])
 
-static double
-now_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 static void
 send_all(int sock, const char *bytes, size_t len)
 {
@@ -223,7 +213,7 @@ send_one(const struct sockaddr_in *to, size_t bytes, const char *from)
 	memset(chunk, 'x', sizeof chunk);
 	for (size_t at = 77; at < sizeof chunk; at += 78)
 		memcpy(chunk + at - 1, "\r\n", 2);
-	double began = now_s();
+	double began = crowd_now_s();
 	for (size_t left = bytes; left > 0;) {
 		size_t n = left < sizeof chunk ? left : sizeof chunk;
 		send_all(sock, chunk, n);
@@ -231,7 +221,7 @@ send_one(const struct sockaddr_in *to, size_t bytes, const char *from)
 	}
 	say(sock, "\r\n.\r\n");
 	hear(sock, "250");
-	printf("%.4f\n", now_s() - began);
+	printf("%.4f\n", crowd_now_s() - began);
 	return 0;
 }
 
@@ -268,11 +258,7 @@ hold(const struct sockaddr_in *to, unsigned count)
 int
 main(int argc, char **argv)
 {
-	struct rlimit limit;
-
-	getrlimit(RLIMIT_NOFILE, &limit);
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
+	crowd_descriptors();
 	if (argc == 4 && strcmp(argv[1], "serve") == 0)
 		return serve(argv[2], argv[3]);
 	if (argc < 5)

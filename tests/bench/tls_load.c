@@ -21,10 +21,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+#include "tests/bench/crowd.h"
 #include <openssl/ssl.h>
 
 #define EVENTS 512
@@ -53,15 +52,6 @@ static struct {
 	struct client *all;
 } b = { .clients = 1000, .at_once = 64, .first = 0x010000, .limit_s = 60 };
 
-static double
-now_s(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
 static void
 finish(struct client *c)
 {
@@ -79,22 +69,14 @@ finish(struct client *c)
 static void
 start(struct client *c, unsigned number)
 {
-	struct sockaddr_in from = { .sin_family = AF_INET,
-		.sin_addr.s_addr = htonl((127u << 24) + b.first + number) };
-	struct epoll_event watch = { .events = EPOLLIN, .data.ptr = c };
 	int one = 1;
 
-	c->sock = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	b.open++;
-	setsockopt(c->sock, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
-	setsockopt(c->sock, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-	if (bind(c->sock, (struct sockaddr *)&from, sizeof from) != 0 ||
-	    (connect(c->sock, (struct sockaddr *)&b.to, sizeof b.to) != 0 &&
-		errno != EINPROGRESS) ||
-	    epoll_ctl(b.poller, EPOLL_CTL_ADD, c->sock, &watch) != 0) {
-		perror("tls_load");
+	c->sock = crowd_connect(&b.to, b.first + number, b.poller, c);
+	if (c->sock < 0)
 		finish(c);
-	}
+	else
+		setsockopt(c->sock, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 }
 
 /* The messages are small and the socket is empty: they fit. */
@@ -228,10 +210,10 @@ static void
 run(void)
 {
 	struct epoll_event events[EVENTS];
-	double began_s = now_s();
+	double began_s = crowd_now_s();
 	bool told = false;
 
-	while ((b.started < b.clients || b.open > 0) && now_s() - began_s < b.limit_s) {
+	while ((b.started < b.clients || b.open > 0) && crowd_now_s() - began_s < b.limit_s) {
 		unsigned at_once = b.resume && b.done == 0 ? 1 : b.at_once;
 		for (int i = 0; i < 64 && b.started < b.clients && b.open - b.held < at_once; i++) {
 			start(&b.all[b.started], b.started);
@@ -248,7 +230,7 @@ run(void)
 		}
 	}
 	printf("done %u resumed %u failed %u seconds %.2f %s %s\n", b.done, b.resumed,
-	    b.failed + b.open, now_s() - began_s, b.version, b.cipher);
+	    b.failed + b.open, crowd_now_s() - began_s, b.version, b.cipher);
 }
 
 static void
@@ -274,7 +256,6 @@ usage(void)
 int
 main(int argc, char **argv)
 {
-	struct rlimit limit;
 	int option, version = 0;
 
 	(void)signal(SIGPIPE, SIG_IGN);
@@ -314,9 +295,7 @@ main(int argc, char **argv)
 		return usage();
 	b.to.sin_family = AF_INET;
 	b.to.sin_port = htons((uint16_t)strtoul(argv[optind + 1], NULL, 10));
-	getrlimit(RLIMIT_NOFILE, &limit);
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
+	crowd_descriptors();
 	make_context(version);
 	b.poller = epoll_create1(0);
 	b.all = calloc(b.clients, sizeof *b.all);
